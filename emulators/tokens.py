@@ -1,0 +1,88 @@
+"""Signed tokens of the local cloud: OIDC tokens for pushes and tasks, ID tokens for people."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from emulators.clock import VirtualClock, micros
+from emulators.journal import Journal
+
+GOOGLE_ISSUER = "https://accounts.google.com"
+_LIFE = timedelta(hours=1)
+
+
+class TokenIssuer:
+    """Signs RS256 tokens with one key whose certificate it publishes.
+
+    Times in tokens are virtual. The key lives in the journal, so tokens outlast a restart.
+    """
+
+    def __init__(self, clock: VirtualClock, journal: Journal) -> None:
+        self._clock = clock
+        self._oidc: dict[tuple[str, str], tuple[str, int]] = {}
+        kept = dict(journal.items("key/"))
+        if "key/private" not in kept:
+            key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            kept["key/private"] = key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            kept["key/certificate"] = _certificate(key)
+            for name, value in kept.items():
+                journal.put(name, value)
+        private = serialization.load_pem_private_key(kept["key/private"], password=None)
+        if not isinstance(private, rsa.RSAPrivateKey):
+            raise TypeError("the journal holds a key of another kind")
+        self._key = private
+        self._certificate = kept["key/certificate"].decode()
+        digest = x509.load_pem_x509_certificate(kept["key/certificate"])
+        self.key_id = digest.fingerprint(hashes.SHA1()).hex()  # noqa: S303 -- a name, as Google's
+
+    def certificates(self) -> dict[str, str]:
+        """Key id -> PEM certificate, the form Google publishes at `/oauth2/v1/certs`."""
+        return {self.key_id: self._certificate}
+
+    def sign(self, claims: dict[str, Any], life: timedelta = _LIFE) -> str:
+        """A token with `claims`; `iat` and `exp` (virtual time) are added unless given."""
+        issued = micros(self._clock.now()) // 1_000_000
+        times = {"iat": issued, "exp": issued + int(life.total_seconds())}
+        return jwt.encode(times | claims, self._key, "RS256", headers={"kid": self.key_id})
+
+    def oidc(self, service_account: str, audience: str) -> str:
+        """The token with which Pub/Sub, Tasks and Scheduler call; kept for half its life."""
+        now = micros(self._clock.now()) // 1_000_000
+        token, expires = self._oidc.get((service_account, audience), ("", 0))
+        if not token or expires - now < _LIFE.total_seconds() / 2 or expires - now > 3600:
+            token = self.sign(
+                {
+                    "iss": GOOGLE_ISSUER,
+                    "aud": audience,
+                    "azp": service_account,
+                    "sub": service_account,
+                    "email": service_account,
+                    "email_verified": True,
+                }
+            )
+            self._oidc[(service_account, audience)] = (token, now + 3600)
+        return token
+
+
+def _certificate(key: rsa.RSAPrivateKey) -> bytes:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "clinicloop-local-cloud")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime(2000, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2100, 1, 1, tzinfo=UTC))
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM)
