@@ -1,0 +1,110 @@
+"""Engines under test run on their own asyncio loop in a background thread."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+import pytest
+
+from emulators.agenda import Agenda
+from emulators.clock import VirtualClock
+from emulators.engine import Engine, Ground
+from emulators.faults import Faults
+from emulators.journal import Journal
+from emulators.tokens import TokenIssuer
+
+T = TypeVar("T")
+
+
+@dataclass
+class Loop:
+    """A running loop and the ground its engines stand on."""
+
+    loop: asyncio.AbstractEventLoop
+    ground: Ground
+
+    def run(self, work: Coroutine[Any, Any, T], timeout: float = 30) -> T:
+        """Run `work` on the loop and wait for its result."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+
+    def settle(self) -> None:
+        self.run(self.ground.agenda.settle(20))
+
+    def advance(self, **by: float) -> None:
+        """Move virtual time on by `timedelta(**by)`, everything due on the way done."""
+        target = self.ground.clock.now() + timedelta(**by)
+        self.run(self.ground.agenda.advance(target, 20), timeout=60)
+
+
+@pytest.fixture
+def make_loop(tmp_path: Path) -> Iterator[Callable[..., Loop]]:
+    """Make loops with a ground each: `make_loop()` in memory, `make_loop(folder)` durable."""
+    made: list[tuple[Loop, threading.Thread]] = []
+
+    def make(folder: Path | None = None) -> Loop:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+
+        async def build() -> Ground:
+            clock = VirtualClock(tmp_path / f"clock-{len(made)}")
+            ground = Ground(
+                clock=clock,
+                agenda=Agenda(clock),
+                faults=Faults(clock, Random(7)),
+                tokens=TokenIssuer(clock, Journal(folder, "tokens")),
+                random=Random(7),
+                folder=folder,
+            )
+            ground.background = asyncio.create_task(ground.agenda.run())  # type: ignore[attr-defined]
+            return ground
+
+        ground = asyncio.run_coroutine_threadsafe(build(), loop).result(20)
+        made.append((Loop(loop, ground), thread))
+        return made[-1][0]
+
+    yield make
+
+    async def wind_up(ground: Ground) -> None:
+        await ground.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    for made_loop, thread in made:
+        made_loop.run(wind_up(made_loop.ground))
+        made_loop.loop.call_soon_threadsafe(made_loop.loop.stop)
+        thread.join(10)
+        made_loop.loop.close()
+
+
+@pytest.fixture
+def loop(make_loop: Callable[..., Loop]) -> Loop:
+    return make_loop()
+
+
+@pytest.fixture
+def start_engine(
+    loop: Loop,
+) -> Iterator[Callable[[Callable[[Ground], Engine]], tuple[Engine, int]]]:
+    """Start an engine by its class on the test's ground; answers (engine, port)."""
+    started: list[Engine] = []
+
+    def start(kind: Callable[[Ground], Engine]) -> tuple[Engine, int]:
+        async def go() -> tuple[Engine, int]:
+            engine = kind(loop.ground)
+            port = await engine.start()
+            started.append(engine)
+            return engine, port
+
+        return loop.run(go())
+
+    yield start
+    for engine in started:
+        loop.run(engine.stop())
