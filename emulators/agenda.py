@@ -14,6 +14,7 @@ from emulators.clock import VirtualClock
 
 log = logging.getLogger(__name__)
 Action = Callable[[], Awaitable[None] | None]
+_LOOK_SECONDS = 1.0  # requests to the functions' host are counted by another process
 
 
 @dataclass(order=True)
@@ -52,6 +53,7 @@ class Agenda:
         self._changed = asyncio.Event()
         self._moving = asyncio.Lock()
         self._touches = 0
+        self._watchers: list[Callable[[], None]] = []
 
     def at(self, when: datetime, action: Action, name: str = "") -> Entry:
         """Run `action` when the clock reaches `when` (aware UTC); at once if that has passed."""
@@ -91,6 +93,19 @@ class Agenda:
     def touch(self) -> None:
         """Say that something changed which a polling cron could see."""
         self._touches += 1
+        self._changed.set()
+
+    def watch(self, look: Callable[[], None]) -> Callable[[], None]:
+        """Call `look` just before and just after time is moved, and each second while it runs.
+
+        It may register entries. Answers a function that ends the watch.
+        """
+        self._watchers.append(look)
+        return lambda: self._watchers.remove(look)
+
+    def _look(self) -> None:
+        for look in list(self._watchers):
+            look()
 
     @property
     def activity(self) -> int:
@@ -130,12 +145,15 @@ class Agenda:
             async with self._moving:
                 self._fire_due()
                 self._changed.clear()
+                self._look()
             due = self.next_due()
             wait = None
             if due is not None and not self.clock.frozen:
                 wait = max((due - self.clock.now()).total_seconds(), 0)
             elif due is not None and due <= self.clock.now():
                 wait = 0
+            if self._watchers:
+                wait = min(wait, _LOOK_SECONDS) if wait is not None else _LOOK_SECONDS
             try:
                 await asyncio.wait_for(self._changed.wait(), wait)
             except TimeoutError:
@@ -169,14 +187,22 @@ class Agenda:
             self.clock.freeze()
             try:
                 await self._settle(timeout)
-                while (due := self.next_due()) is not None and due <= to:
+                while (due := self._next_before(to)) is not None:
                     self.clock.jump(due)
+                    self._look()
                     await self._settle(timeout)
                 self.clock.jump(to)
+                self._look()
             finally:
                 if not was_frozen:
                     self.clock.run()
                 self._changed.set()
+
+    def _next_before(self, to: datetime) -> datetime | None:
+        """The next due instant up to `to`, after the watchers have had their last look."""
+        self._look()
+        due = self.next_due()
+        return due if due is not None and due <= to else None
 
 
 async def _awaited(result: Awaitable[None]) -> None:
