@@ -1,0 +1,274 @@
+"""The state of the engine: topics, subscriptions and unacknowledged messages, all journaled.
+
+Journal keys: `topic/<name>`, `subscription/<name>`, `message/<number>`,
+`standing/<number>/<subscription>` and `numbers` (the next free block of message numbers).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from emulators.engine import Ground
+from emulators.pubsub import rules
+from emulators.pubsub.deliveries import Delivery, DeliveryLog, Outcome
+from emulators.pubsub.delivery import Standing, Subscription
+from emulators.pubsub.messages import Message, timestamp_text
+from emulators.pubsub.wire import Proto, PubsubMessage, Topic, already_exists, not_found
+from emulators.pubsub.wire import Subscription as SubscriptionProto
+
+NUMBERS_AT_ONCE = 10_000
+_SOURCE = "CloudPubSubDeadLetterSource"
+
+
+class Broker:
+    """Takes messages, keeps them until every subscription is done with them, writes all down."""
+
+    def __init__(self, ground: Ground, wake: Callable[[Subscription], None]) -> None:
+        self.agenda = ground.agenda
+        self.log = DeliveryLog()
+        self.topics: dict[str, Proto] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        self._ground = ground
+        self._wake = wake
+        self._by_topic: dict[str, list[Subscription]] = {}
+        self._journal = ground.journal("pubsub")
+        self._done: list[str] = []
+        self._number = self._reserved = 0
+        self._load()
+
+    def _load(self) -> None:
+        for _, record in self._journal.items("numbers"):
+            self._number = self._reserved = int(record)
+        for _, record in self._journal.items("topic/"):
+            topic = Topic.FromString(record)
+            self.topics[topic.name] = topic
+        for _, record in self._journal.items("subscription/"):
+            self._register(SubscriptionProto.FromString(record))
+        messages = {}
+        for _, record in self._journal.items("message/"):
+            message = Message.from_record(record)
+            messages[message.number] = message
+        for key, record in self._journal.items("standing/"):
+            _, number, name = key.split("/", 2)
+            message = messages[int(number)]
+            message.holders += 1
+            self.subscriptions[name].add(Standing.from_record(message, record))
+        for message in messages.values():
+            if not message.holders:
+                self._journal.delete(message.key)
+
+    def close(self) -> None:
+        """Write down what is still to be written and leave the agenda."""
+        for subscription in self.subscriptions.values():
+            subscription.close()
+        self._flush()
+        self._journal.close()
+
+    # Topics
+
+    def topic(self, name: str) -> Proto:
+        """The topic's configuration; raises NOT_FOUND."""
+        if name not in self.topics:
+            raise not_found(name)
+        return self.topics[name]
+
+    def create_topic(self, topic: Proto) -> None:
+        if topic.name in self.topics:
+            raise already_exists(topic.name)
+        self.save_topic(topic)
+
+    def save_topic(self, topic: Proto) -> None:
+        self._journal.put(f"topic/{topic.name}", topic.SerializeToString())
+        self.topics[topic.name] = topic
+
+    def delete_topic(self, name: str) -> None:
+        """Its subscriptions stay, with what they hold, on a topic named `_deleted-topic_`."""
+        self.topic(name)
+        with self._journal.batch():
+            for subscription in self._by_topic.pop(name, []):
+                subscription.config.topic = rules.DELETED_TOPIC
+                self.save_subscription(subscription, subscription.config)
+            self._journal.delete(f"topic/{name}")
+        del self.topics[name]
+
+    def subscriptions_of(self, topic: str) -> list[Subscription]:
+        return self._by_topic.get(topic, [])
+
+    # Subscriptions
+
+    def subscription(self, name: str) -> Subscription:
+        """The subscription; raises NOT_FOUND."""
+        if name not in self.subscriptions:
+            raise not_found(name)
+        return self.subscriptions[name]
+
+    def create_subscription(self, config: Proto) -> Subscription:
+        if config.name in self.subscriptions:
+            raise already_exists(config.name)
+        self.topic(config.topic)
+        self.check_dead_letter(config)
+        self._journal.put(f"subscription/{config.name}", config.SerializeToString())
+        return self._register(config)
+
+    def _register(self, config: Proto) -> Subscription:
+        subscription = Subscription(config, self, self._wake)
+        self.subscriptions[subscription.name] = subscription
+        if not config.detached and config.topic != rules.DELETED_TOPIC:
+            self._by_topic.setdefault(config.topic, []).append(subscription)
+        return subscription
+
+    def check_dead_letter(self, config: Proto) -> None:
+        if config.HasField("dead_letter_policy"):
+            self.topic(config.dead_letter_policy.dead_letter_topic)
+
+    def save_subscription(self, subscription: Subscription, config: Proto) -> None:
+        self._journal.put(f"subscription/{config.name}", config.SerializeToString())
+        subscription.configure(config)
+        if subscription.ready:
+            self._wake(subscription)
+
+    def delete_subscription(self, name: str) -> None:
+        subscription = self.subscription(name)
+        with self._journal.batch():
+            self._drop_all(subscription)
+            self._journal.delete(f"subscription/{name}")
+        del self.subscriptions[name]
+        self._leave_topic(subscription)
+        self._wake(subscription)
+
+    def detach(self, name: str) -> None:
+        """Unacknowledged messages are dropped and no new ones arrive."""
+        subscription = self.subscription(name)
+        with self._journal.batch():
+            self._drop_all(subscription)
+            subscription.config.detached = True
+            self.save_subscription(subscription, subscription.config)
+        self._leave_topic(subscription)
+        self._wake(subscription)
+
+    def _leave_topic(self, subscription: Subscription) -> None:
+        others = self._by_topic.get(subscription.topic, [])
+        if subscription in others:
+            others.remove(subscription)
+
+    def _drop_all(self, subscription: Subscription) -> None:
+        for standing in list(subscription.standings.values()):
+            self.release(subscription, standing)
+        subscription.close()
+        subscription.standings.clear()
+        subscription.lines.clear()
+        self._flush()
+
+    # Messages
+
+    def publish(self, topic: str, protos: Iterable[Proto]) -> list[str]:
+        """Take the messages, durably and all or none; answers their ids in order.
+
+        Pushes have been started (and count as under way) when this returns.
+        """
+        now = self._ground.clock.now()
+        messages = [Message.stamp(topic, proto, self._next_number(), now) for proto in protos]
+        wanted = [
+            (message, subscription)
+            for message in messages
+            for subscription in self._by_topic.get(topic, ())
+            if subscription.matches(message.attributes)
+        ]
+        self._write(wanted)
+        for message, subscription in wanted:
+            subscription.add(Standing(message))
+        return [message.id for message in messages]
+
+    def _write(self, wanted: list[tuple[Message, Subscription]]) -> None:
+        with self._journal.batch():
+            for message, subscription in wanted:
+                if not message.holders:
+                    self._journal.put(message.key, message.record())
+                message.holders += 1
+                self._journal.put(_standing_key(subscription, message), Standing(message).record())
+
+    def _next_number(self) -> int:
+        if self._number == self._reserved:
+            self._reserved += NUMBERS_AT_ONCE
+            self._journal.put("numbers", str(self._reserved).encode())
+        self._number += 1
+        return self._number
+
+    # What subscriptions ask for
+
+    def keep(self, subscription: Subscription, standing: Standing) -> None:
+        self._journal.put(_standing_key(subscription, standing.message), standing.record())
+
+    def release(self, subscription: Subscription, standing: Standing) -> None:
+        """Forget a standing; it is written down together with others of the same loop turn.
+
+        A crash before that delivers the message again, which at-least-once allows.
+        """
+        message = standing.message
+        if not self._done:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._done.append(_standing_key(subscription, message))
+        message.holders -= 1
+        if not message.holders:
+            self._done.append(message.key)
+
+    def _flush(self) -> None:
+        done, self._done = self._done, []
+        if done:
+            with self._journal.batch():
+                for key in done:
+                    self._journal.delete(key)
+
+    @contextmanager
+    def durable(self) -> Iterator[None]:
+        """What is released inside is written down when the block ends."""
+        yield
+        self._flush()
+
+    def dead_letter(self, subscription: Subscription, standing: Standing) -> bool:
+        """Publish a copy to the dead-letter topic, with the documented attributes.
+
+        While that topic does not exist the message stays and is delivered further.
+        """
+        topic = subscription.config.dead_letter_policy.dead_letter_topic
+        if topic not in self.topics:
+            return False
+        copy = PubsubMessage()
+        copy.CopyFrom(standing.message.proto)
+        project, name = subscription.name.split("/")[1::2]
+        copy.attributes[f"{_SOURCE}DeliveryCount"] = str(standing.failures)
+        copy.attributes[f"{_SOURCE}Subscription"] = name
+        copy.attributes[f"{_SOURCE}SubscriptionProject"] = project
+        copy.attributes[f"{_SOURCE}TopicPublishTime"] = timestamp_text(standing.message.published)
+        self.publish(topic, [copy])
+        standing.failures -= 1
+        self.note(subscription, standing, Outcome.DEAD_LETTERED)
+        return True
+
+    def note(
+        self,
+        subscription: Subscription,
+        standing: Standing,
+        outcome: Outcome,
+        status: int | None = None,
+        milliseconds: float | None = None,
+    ) -> None:
+        message = standing.message
+        self.log.append(
+            Delivery(
+                message.id,
+                message.topic,
+                subscription.name,
+                message.attributes,
+                message.published,
+                self._ground.clock.now(),
+                standing.attempt,
+                outcome,
+                status,
+                milliseconds,
+            )
+        )
+
+
+def _standing_key(subscription: Subscription, message: Message) -> str:
+    return f"standing/{message.number:020d}/{subscription.name}"

@@ -1,0 +1,205 @@
+"""What Pub/Sub accepts: names, limits and defaults of topics, subscriptions and messages.
+
+Sources: the API reference of google.pubsub.v1, "Resource names" and "Quotas and limits" in
+Google's Pub/Sub guide. Every function raises `Refused` (INVALID_ARGUMENT) on a breach.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from emulators.pubsub.filters import InvalidFilter, compile_filter
+from emulators.pubsub.wire import Proto, invalid
+
+DELETED_TOPIC = "_deleted-topic_"
+DEFAULT_ACK_SECONDS = 10
+DEFAULT_RETENTION = timedelta(days=7)
+MOST_RETENTION = timedelta(days=31)
+LEAST_RETENTION = timedelta(minutes=10)
+DEFAULT_EXPIRATION = timedelta(days=31)
+DEFAULT_BACKOFF = (10, 600)
+MOST_MESSAGES = 1000
+MOST_BYTES = 10 << 20
+
+_ID = r"(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}"
+_NAMES = {
+    kind: re.compile(rf"projects/[^/]+/{kind}/{_ID}")
+    for kind in ("topics", "subscriptions", "snapshots")
+}
+_PROJECT = re.compile(r"projects/[^/]+")
+
+TOPIC_CHANGES = frozenset(
+    {
+        "labels",
+        "message_storage_policy",
+        "kms_key_name",
+        "schema_settings",
+        "message_retention_duration",
+        "ingestion_data_source_settings",
+        "message_transforms",
+    }
+)
+SUBSCRIPTION_CHANGES = frozenset(
+    {
+        "push_config",
+        "bigquery_config",
+        "cloud_storage_config",
+        "bigtable_config",
+        "ack_deadline_seconds",
+        "retain_acked_messages",
+        "message_retention_duration",
+        "labels",
+        "expiration_policy",
+        "dead_letter_policy",
+        "retry_policy",
+        "enable_exactly_once_delivery",
+        "message_transforms",
+    }
+)
+SNAPSHOT_CHANGES = frozenset({"labels", "expire_time"})
+
+
+def check_name(kind: str, name: str) -> None:
+    if not _NAMES[kind].fullmatch(name):
+        raise invalid(
+            f"Invalid [{kind}] name: (name={name}). Refer to "
+            "https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names "
+            "for more information."
+        )
+
+
+def check_project(name: str) -> None:
+    if not _PROJECT.fullmatch(name):
+        raise invalid(f"Invalid [projects] name: (name={name}).")
+
+
+def check_topic(topic: Proto) -> None:
+    check_name("topics", topic.name)
+    if topic.HasField("message_retention_duration"):
+        check_retention(topic.message_retention_duration.ToTimedelta())
+
+
+def check_retention(kept: timedelta) -> None:
+    if not LEAST_RETENTION <= kept <= MOST_RETENTION:
+        raise invalid("message_retention_duration must be between 10 minutes and 31 days.")
+
+
+def complete_subscription(config: Proto) -> None:
+    """Fill in the defaults that the service answers with, and refuse what it would refuse."""
+    config.ack_deadline_seconds = config.ack_deadline_seconds or DEFAULT_ACK_SECONDS
+    if not 10 <= config.ack_deadline_seconds <= 600:
+        raise invalid("ack_deadline_seconds must be between 10 and 600.")
+    if not config.HasField("message_retention_duration"):
+        config.message_retention_duration.FromTimedelta(DEFAULT_RETENTION)
+    check_retention(config.message_retention_duration.ToTimedelta())
+    if not config.HasField("expiration_policy"):
+        config.expiration_policy.ttl.FromTimedelta(DEFAULT_EXPIRATION)
+    policy = config.expiration_policy
+    if policy.HasField("ttl") and policy.ttl.ToTimedelta() < timedelta(days=1):
+        raise invalid("expiration_policy.ttl must be at least 1 day.")
+    try:
+        compile_filter(config.filter)
+    except InvalidFilter as error:
+        raise invalid(f"Invalid filter: {error}.") from None
+    _complete_push(config)
+    _complete_retry(config)
+    _complete_dead_letter(config)
+
+
+def _complete_push(config: Proto) -> None:
+    push = config.push_config
+    if not push.push_endpoint:
+        if push.HasField("oidc_token") or push.HasField("no_wrapper"):
+            raise invalid("push_config needs a push_endpoint.")
+        config.ClearField("push_config")
+        return
+    address = urlsplit(push.push_endpoint)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise invalid(f"Invalid push endpoint given (endpoint={push.push_endpoint}).")
+    if push.HasField("oidc_token") and not push.oidc_token.service_account_email:
+        raise invalid("oidc_token needs a service_account_email.")
+    if config.enable_exactly_once_delivery:
+        raise invalid("Exactly-once delivery is not supported for push subscriptions.")
+
+
+def _complete_retry(config: Proto) -> None:
+    if not config.HasField("retry_policy"):
+        return
+    policy = config.retry_policy
+    for field, default in zip(("minimum_backoff", "maximum_backoff"), DEFAULT_BACKOFF, strict=True):
+        if not policy.HasField(field):
+            getattr(policy, field).FromSeconds(default)
+        if not 0 <= getattr(policy, field).ToTimedelta().total_seconds() <= 600:
+            raise invalid(f"retry_policy.{field} must be between 0 and 600 seconds.")
+    if policy.minimum_backoff.ToTimedelta() > policy.maximum_backoff.ToTimedelta():
+        raise invalid("retry_policy.minimum_backoff must not exceed maximum_backoff.")
+
+
+def _complete_dead_letter(config: Proto) -> None:
+    if not config.HasField("dead_letter_policy"):
+        return
+    policy = config.dead_letter_policy
+    if not policy.dead_letter_topic:
+        config.ClearField("dead_letter_policy")
+        return
+    check_name("topics", policy.dead_letter_topic)
+    policy.max_delivery_attempts = policy.max_delivery_attempts or 5
+    if not 5 <= policy.max_delivery_attempts <= 100:
+        raise invalid("dead_letter_policy.max_delivery_attempts must be between 5 and 100.")
+
+
+def check_messages(messages: Sequence[Proto], total: int) -> None:
+    """`total` is the size of the whole request in bytes."""
+    if not 1 <= len(messages) <= MOST_MESSAGES:
+        raise invalid(f"A publish request holds between 1 and {MOST_MESSAGES} messages.")
+    if total > MOST_BYTES:
+        raise invalid(f"Request payload size exceeds the limit: {MOST_BYTES} bytes.")
+    if len({message.ordering_key for message in messages}) > 1:
+        raise invalid("All messages of a publish request must have the same ordering_key.")
+    for message in messages:
+        _check_message(message)
+
+
+def _check_message(message: Proto) -> None:
+    if not message.data and not message.attributes:
+        raise invalid("A message must have non-empty data or at least one attribute.")
+    if len(message.ordering_key.encode()) > 1024:
+        raise invalid("ordering_key must not exceed 1024 bytes.")
+    if len(message.attributes) > 100:
+        raise invalid("A message has at most 100 attributes.")
+    for key, value in message.attributes.items():
+        if not key or len(key.encode()) > 256 or key.startswith("goog"):
+            raise invalid(f"Invalid attribute key: {key[:256]!r}.")
+        if len(value.encode()) > 1024:
+            raise invalid(f"The value of attribute {key!r} exceeds 1024 bytes.")
+
+
+def check_mask(mask: Proto, changeable: frozenset[str], kind: Proto) -> list[str]:
+    """The top-level fields that an update touches, each allowed to change."""
+    if not mask.paths:
+        raise invalid("The update_mask in the request must be set and must not be empty.")
+    if not mask.IsValidForDescriptor(kind.DESCRIPTOR):
+        raise invalid(f"Invalid update_mask: {', '.join(mask.paths)}.")
+    for path in mask.paths:
+        if path.partition(".")[0] not in changeable:
+            raise invalid(f"Field cannot be updated (field={path}).")
+    return list(mask.paths)
+
+
+def merge(mask: Proto, changes: Proto, present: Proto) -> Proto:
+    """A copy of `present` with the fields of `mask` as in `changes`, absent ones cleared."""
+    changed = type(present)()
+    changed.CopyFrom(present)
+    for path in mask.paths:
+        target, source = changed, changes
+        *parents, field = path.split(".")
+        for parent in parents:
+            target, source = getattr(target, parent), getattr(source, parent)
+        target.ClearField(field)
+        part = type(target)()
+        part.CopyFrom(source)
+        for name in [known.name for known, _ in part.ListFields() if known.name != field]:
+            part.ClearField(name)
+        target.MergeFrom(part)
+    return changed

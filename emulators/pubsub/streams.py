@@ -1,0 +1,172 @@
+"""StreamingPull: messages flow as they arrive, acks and deadline changes come back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from emulators.pubsub.delivery import Holder, Standing, Subscription
+from emulators.pubsub.resources import Broker
+from emulators.pubsub.wire import (
+    Context,
+    Handler,
+    Proto,
+    ReceivedMessage,
+    Refused,
+    StreamingPullRequest,
+    StreamingPullResponse,
+    invalid,
+    unmet,
+)
+
+MESSAGES_PER_RESPONSE = 1000
+BYTES_PER_RESPONSE = 4 << 20
+
+
+class Arrivals:
+    """Lets pullers sleep until something changes on their subscription."""
+
+    def __init__(self) -> None:
+        self._events: dict[Subscription, asyncio.Event] = {}
+
+    def notify(self, subscription: Subscription) -> None:
+        if (event := self._events.pop(subscription, None)) is not None:
+            event.set()
+
+    def next(self, subscription: Subscription) -> asyncio.Event:
+        """An event that is set at the next change."""
+        return self._events.setdefault(subscription, asyncio.Event())
+
+    async def wait(self, subscription: Subscription, seconds: float) -> None:
+        """Wait for the next change, at most so many real seconds."""
+        try:
+            await asyncio.wait_for(self.next(subscription).wait(), seconds)
+        except TimeoutError:
+            return
+
+
+def check_pullable(subscription: Subscription) -> None:
+    """FAILED_PRECONDITION for push and detached subscriptions."""
+    if subscription.config.detached:
+        raise unmet(f"Subscription is detached (resource={subscription.name}).")
+    if subscription.endpoint:
+        raise unmet(f"Push subscriptions cannot be pulled (resource={subscription.name}).")
+
+
+def received(
+    subscription: Subscription, standing: Standing, seconds: float, holder: Holder
+) -> Proto:
+    """Lease the message for `seconds` (virtual) and answer it in the form for pullers."""
+    return ReceivedMessage(
+        ack_id=subscription.lease(standing, seconds, holder),
+        message=standing.message.proto,
+        delivery_attempt=standing.attempt if subscription.most_attempts else 0,
+    )
+
+
+class _Stream(Holder):
+    """One open stream: its lease time and flow control limits (0 or less is no limit)."""
+
+    def __init__(self, subscription: Subscription, first: Proto) -> None:
+        super().__init__()
+        self.subscription = subscription
+        self.seconds = first.stream_ack_deadline_seconds
+        self.most_messages = first.max_outstanding_messages
+        self.most_bytes = first.max_outstanding_bytes
+        self.ended = False
+        self.refusal: Refused | None = None
+
+    def take(self) -> list[Standing]:
+        messages: float = MESSAGES_PER_RESPONSE
+        size: float = BYTES_PER_RESPONSE
+        if self.most_messages > 0:
+            messages = min(messages, self.most_messages - self.messages)
+        if self.most_bytes > 0:
+            size = min(size, self.most_bytes - self.bytes)
+        return self.subscription.take(int(messages), size, MESSAGES_PER_RESPONSE)
+
+
+class StreamingPull:
+    """Serves streams; a stream's leases outlive it until their deadlines."""
+
+    def __init__(self, broker: Broker, arrivals: Arrivals) -> None:
+        self._broker = broker
+        self._arrivals = arrivals
+
+    def handler(self) -> Handler:
+        return grpc.stream_stream_rpc_method_handler(
+            self.serve,
+            request_deserializer=StreamingPullRequest.FromString,
+            response_serializer=StreamingPullResponse.SerializeToString,
+        )
+
+    async def serve(self, requests: AsyncIterator[Proto], context: Context) -> AsyncIterator[Proto]:
+        try:
+            stream = self._open(await anext(requests))
+        except Refused as refusal:
+            await context.abort(refusal.code, refusal.message)
+        except StopAsyncIteration:
+            return
+        reader = asyncio.create_task(self._read(stream, requests))
+        try:
+            async for response in self._responses(stream):
+                yield response
+            if stream.refusal is not None:
+                await context.abort(stream.refusal.code, stream.refusal.message)
+        finally:
+            reader.cancel()
+
+    def _open(self, first: Proto) -> _Stream:
+        subscription = self._broker.subscription(first.subscription)
+        check_pullable(subscription)
+        if not 10 <= first.stream_ack_deadline_seconds <= 600:
+            raise invalid("stream_ack_deadline_seconds must be between 10 and 600.")
+        stream = _Stream(subscription, first)
+        self._apply(stream, first)
+        return stream
+
+    async def _responses(self, stream: _Stream) -> AsyncIterator[Proto]:
+        subscription = stream.subscription
+        properties: dict[str, Any] = {
+            "message_ordering_enabled": subscription.ordered,
+            "exactly_once_delivery_enabled": False,
+        }
+        yield StreamingPullResponse(subscription_properties=properties)
+        while not stream.ended:
+            changed = self._arrivals.next(subscription)
+            if self._broker.subscriptions.get(subscription.name) is not subscription:
+                stream.refusal = Refused(
+                    grpc.StatusCode.NOT_FOUND, "The subscription does not exist."
+                )
+                return
+            taken = stream.take()
+            if taken:
+                messages = [received(subscription, each, stream.seconds, stream) for each in taken]
+                yield StreamingPullResponse(
+                    received_messages=messages, subscription_properties=properties
+                )
+            else:
+                await changed.wait()
+
+    async def _read(self, stream: _Stream, requests: AsyncIterator[Proto]) -> None:
+        try:
+            async for request in requests:
+                self._apply(stream, request)
+        except Refused as refusal:
+            stream.refusal = refusal
+        finally:
+            stream.ended = True
+            self._arrivals.notify(stream.subscription)
+
+    def _apply(self, stream: _Stream, request: Proto) -> None:
+        if len(request.modify_deadline_seconds) != len(request.modify_deadline_ack_ids):
+            raise invalid("modify_deadline_seconds and modify_deadline_ack_ids differ in length.")
+        if request.stream_ack_deadline_seconds:
+            stream.seconds = request.stream_ack_deadline_seconds
+        with self._broker.durable():
+            stream.subscription.acknowledge(request.ack_ids)
+        for ack_id, seconds in zip(
+            request.modify_deadline_ack_ids, request.modify_deadline_seconds, strict=True
+        ):
+            stream.subscription.modify(ack_id, seconds)

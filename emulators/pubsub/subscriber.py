@@ -1,0 +1,152 @@
+"""The Subscriber service of google.pubsub.v1, streaming apart."""
+
+import asyncio
+
+import grpc
+
+from emulators.pubsub import rules
+from emulators.pubsub.delivery import Holder, Subscription
+from emulators.pubsub.paging import page
+from emulators.pubsub.resources import Broker
+from emulators.pubsub.streams import Arrivals, StreamingPull, check_pullable, received
+from emulators.pubsub.wire import (
+    Context,
+    Empty,
+    Proto,
+    PullResponse,
+    Refused,
+    invalid,
+    message_class,
+    unary,
+)
+from emulators.pubsub.wire import Subscription as SubscriptionProto
+
+PULL_SECONDS = 1.0
+"""How long (real) a pull waits for a first message; the service promises no particular time."""
+
+
+class Subscriber:
+    """Subscriptions, pulling and acknowledging; raises `Refused` like `Publisher`."""
+
+    def __init__(self, broker: Broker, arrivals: Arrivals) -> None:
+        self._broker = broker
+        self._arrivals = arrivals
+        self._streaming = StreamingPull(broker, arrivals)
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        config = "Subscription"
+        methods = {
+            "CreateSubscription": unary(self.create_subscription, config, config),
+            "GetSubscription": unary(self.get_subscription, "GetSubscriptionRequest", config),
+            "UpdateSubscription": unary(
+                self.update_subscription, "UpdateSubscriptionRequest", config
+            ),
+            "ListSubscriptions": unary(
+                self.list_subscriptions, "ListSubscriptionsRequest", "ListSubscriptionsResponse"
+            ),
+            "DeleteSubscription": unary(
+                self.delete_subscription, "DeleteSubscriptionRequest", "Empty"
+            ),
+            "ModifyPushConfig": unary(self.modify_push_config, "ModifyPushConfigRequest", "Empty"),
+            "ModifyAckDeadline": unary(
+                self.modify_ack_deadline, "ModifyAckDeadlineRequest", "Empty"
+            ),
+            "Acknowledge": unary(self.acknowledge, "AcknowledgeRequest", "Empty"),
+            "Pull": grpc.unary_unary_rpc_method_handler(
+                self.pull,
+                request_deserializer=message_class("PullRequest").FromString,
+                response_serializer=PullResponse.SerializeToString,
+            ),
+            "StreamingPull": self._streaming.handler(),
+        }
+        return grpc.method_handlers_generic_handler("google.pubsub.v1.Subscriber", methods)
+
+    def create_subscription(self, config: Proto) -> Proto:
+        rules.check_name("subscriptions", config.name)
+        rules.check_name("topics", config.topic)
+        rules.complete_subscription(config)
+        config.state = SubscriptionProto.State.Value("ACTIVE")
+        config.detached = False
+        self._broker.create_subscription(config)
+        return config
+
+    def get_subscription(self, request: Proto) -> Proto:
+        return self._broker.subscription(request.subscription).config
+
+    def update_subscription(self, request: Proto) -> Proto:
+        subscription = self._broker.subscription(request.subscription.name)
+        rules.check_mask(request.update_mask, rules.SUBSCRIPTION_CHANGES, SubscriptionProto)
+        changed = rules.merge(request.update_mask, request.subscription, subscription.config)
+        self._change(subscription, changed)
+        return changed
+
+    def modify_push_config(self, request: Proto) -> Proto:
+        """An empty push_config turns the subscription into a pull subscription."""
+        subscription = self._broker.subscription(request.subscription)
+        changed = SubscriptionProto()
+        changed.CopyFrom(subscription.config)
+        changed.push_config.CopyFrom(request.push_config)
+        self._change(subscription, changed)
+        return Empty()
+
+    def _change(self, subscription: Subscription, config: Proto) -> None:
+        rules.complete_subscription(config)
+        self._broker.check_dead_letter(config)
+        self._broker.save_subscription(subscription, config)
+
+    def list_subscriptions(self, request: Proto) -> Proto:
+        rules.check_project(request.project)
+        known = self._broker.subscriptions
+        names, token = page((n for n in known if n.startswith(f"{request.project}/")), request)
+        return message_class("ListSubscriptionsResponse")(
+            subscriptions=[known[name].config for name in names], next_page_token=token
+        )
+
+    def delete_subscription(self, request: Proto) -> Proto:
+        self._broker.delete_subscription(request.subscription)
+        return Empty()
+
+    def acknowledge(self, request: Proto) -> Proto:
+        subscription = self._broker.subscription(request.subscription)
+        if not request.ack_ids:
+            raise invalid("No ack ids specified.")
+        with self._broker.durable():
+            subscription.acknowledge(request.ack_ids)
+        return Empty()
+
+    def modify_ack_deadline(self, request: Proto) -> Proto:
+        subscription = self._broker.subscription(request.subscription)
+        if not request.ack_ids:
+            raise invalid("No ack ids specified.")
+        if not 0 <= request.ack_deadline_seconds <= 600:
+            raise invalid("ack_deadline_seconds must be between 0 and 600.")
+        for ack_id in request.ack_ids:
+            subscription.modify(ack_id, request.ack_deadline_seconds)
+        return Empty()
+
+    async def pull(self, request: Proto, context: Context) -> Proto:
+        """Up to `max_messages`; waits a little for the first unless `return_immediately`."""
+        try:
+            subscription = self._pullable(request)
+        except Refused as refusal:
+            await context.abort(refusal.code, refusal.message)
+        seconds = 0.0 if request.return_immediately else PULL_SECONDS
+        deadline = asyncio.get_running_loop().time() + seconds
+        holder = Holder()
+        while True:
+            taken = subscription.take(request.max_messages, float("inf"), request.max_messages)
+            left = deadline - asyncio.get_running_loop().time()
+            if taken or left <= 0:
+                break
+            await self._arrivals.wait(subscription, left)
+        lease = subscription.config.ack_deadline_seconds
+        return PullResponse(
+            received_messages=[received(subscription, each, lease, holder) for each in taken]
+        )
+
+    def _pullable(self, request: Proto) -> Subscription:
+        subscription = self._broker.subscription(request.subscription)
+        if request.max_messages <= 0:
+            raise invalid("max_messages must be positive.")
+        check_pullable(subscription)
+        return subscription

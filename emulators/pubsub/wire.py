@@ -1,0 +1,74 @@
+"""The raw protobuf classes of google.pubsub.v1, and how refusals and handlers look on the wire."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf import empty_pb2
+from google.pubsub_v1 import types
+
+Topic = types.Topic.pb()
+Subscription = types.Subscription.pb()
+PubsubMessage = types.PubsubMessage.pb()
+PublishRequest = types.PublishRequest.pb()
+PullResponse = types.PullResponse.pb()
+ReceivedMessage = types.ReceivedMessage.pb()
+StreamingPullRequest = types.StreamingPullRequest.pb()
+StreamingPullResponse = types.StreamingPullResponse.pb()
+Empty = empty_pb2.Empty
+
+Proto = Any  # the protobuf classes above carry no types
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class Refused(Exception):
+    """A request that is answered with a status other than OK; nothing has changed."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def invalid(message: str) -> Refused:
+    return Refused(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def not_found(name: str) -> Refused:
+    return Refused(
+        grpc.StatusCode.NOT_FOUND, f"Resource not found (resource={name.rpartition('/')[2]})."
+    )
+
+
+def already_exists(name: str) -> Refused:
+    short = name.rpartition("/")[2]
+    return Refused(
+        grpc.StatusCode.ALREADY_EXISTS,
+        f"Resource already exists in the project (resource={short}).",
+    )
+
+
+def unmet(message: str) -> Refused:
+    return Refused(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
+def message_class(name: str) -> Proto:
+    """The raw class of a message of google.pubsub.v1, or Empty."""
+    return Empty if name == "Empty" else getattr(types, name).pb()
+
+
+def unary(method: Callable[[Proto], Proto], request: str, response: str) -> Handler:
+    """A handler that answers with what `method` returns, or with the status of its `Refused`."""
+
+    async def answer(message: Proto, context: Context) -> Proto:
+        try:
+            return method(message)
+        except Refused as refusal:
+            await context.abort(refusal.code, refusal.message)
+
+    return grpc.unary_unary_rpc_method_handler(
+        answer,
+        request_deserializer=message_class(request).FromString,
+        response_serializer=message_class(response).SerializeToString,
+    )
