@@ -299,7 +299,8 @@ class Twilio:
             self._save(message)
             if kind := self._opt_out(message):
                 form["OptOutType"] = kind
-            self._post(self._ground.settings["webhooks"] + "/twilio/incoming", form)
+            if webhooks := self._ground.settings.get("webhooks"):
+                self._post(f"{webhooks}/twilio/incoming", form)
         self._ground.agenda.touch()
         return web.json_response({"sid": message.sid}, status=201)
 
