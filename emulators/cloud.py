@@ -46,9 +46,11 @@ class Spec:
 
     def present(self) -> bool:
         try:
-            return importlib.util.find_spec(self.where.split(":")[0]) is not None
-        except ModuleNotFoundError:
+            self.load()
+        except ImportError as error:
+            log.warning("%s is left out: %s", self.where, error)
             return False
+        return True
 
     def load(self) -> type[Any]:
         module, name = self.where.split(":")

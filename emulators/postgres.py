@@ -174,19 +174,15 @@ class Postgres:
                 "--no-instructions",
                 *(() if self._durable else ("--no-sync",)),
             ]
-            self._run([str(programs / "initdb"), "-D", str(data), *options])
+            self._run([programs / "initdb", "-D", data, *options])
 
-    def _run(self, command: Sequence[str]) -> None:
-        user, group = self._user or (None, None)
+    def _run(self, command: Sequence[str | Path]) -> None:
         done = subprocess.run(
-            command,
+            processes.prepared(command, user=self._user),
             capture_output=True,
             check=False,
             env=_ENVIRONMENT,
             cwd="/",
-            user=user,
-            group=group,
-            extra_groups=None if user is None else [],
         )
         if done.returncode != 0:
             raise PostgresError(f"{Path(command[0]).name}: {done.stderr.decode().strip()}")

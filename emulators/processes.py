@@ -39,17 +39,23 @@ def unprivileged() -> tuple[int, int] | None:
     return nobody.pw_uid, nobody.pw_gid
 
 
+def prepared(
+    command: Sequence[str | Path],
+    end: signal.Signals = signal.SIGTERM,
+    user: tuple[int, int] | None = None,
+) -> list[str]:
+    """`command` (an absolute program path first) so that it runs as `user`, when given.
+
+    It gets the signal `end` when the thread that starts it dies.
+    """
+    prelude = [sys.executable, "-I", "-S", "-c", _PRELUDE, str(int(end)), str(os.getpid())]
+    return [*prelude, *(str(part) for part in user or (-1, -1)), *map(str, command)]
+
+
 def reachable(path: Path, user: tuple[int, int]) -> bool:
     """Whether `user` may enter or run `path`, every parent folder considered."""
-    check = subprocess.run(
-        ["/usr/bin/test", "-x", str(path)],
-        check=False,
-        user=user[0],
-        group=user[1],
-        extra_groups=[],
-        cwd="/",
-    )
-    return check.returncode == 0
+    check = prepared(["/usr/bin/test", "-x", path], user=user)
+    return subprocess.run(check, check=False, cwd="/").returncode == 0
 
 
 def spawn(
@@ -63,13 +69,12 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start `command` (an absolute program path first) in `folder`, as `user` when given.
 
-    It gets the signal `end` when this process dies. Both output streams go to `output`.
+    It leads a session of its own and gets the signal `end` when this process dies. Both output
+    streams go to `output`.
     """
-    prelude = [sys.executable, "-I", "-S", "-c", _PRELUDE, str(int(end)), str(os.getpid())]
-    identity = [str(part) for part in user or (-1, -1)]
     return _starter.submit(
         subprocess.Popen,
-        [*prelude, *identity, *map(str, command)],
+        prepared(command, end, user),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,

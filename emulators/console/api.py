@@ -106,8 +106,8 @@ class Console:
         clock = self._cloud.ground.clock
         if (move.by is None) == (move.to is None):
             raise instants.BadInstant(str(move.by or move.to))
-        to = clock.now() + instants.step(move.by) if move.by else instants.instant(move.to or "")
         before = clock.now()
+        to = before + instants.step(move.by) if move.by else instants.instant(move.to or "")
         with self._state.moving():
             await self._cloud.advance(to)
         return web.json_response({"before": before.isoformat(), "now": clock.now().isoformat()})
