@@ -85,6 +85,18 @@ def check_deadline(deadline: timedelta) -> None:
         raise invalid("The deadline must be between 15 seconds and 30 minutes.")
 
 
+def backoff(least: Any, most: Any, doublings: int, failures: int) -> float:
+    """Seconds to wait after the `failures`-th failed attempt (1 is the first).
+
+    `least` (a protobuf Duration), doubled `doublings` times, then growing by the last step, up to
+    `most`: 10s, 300s and 3 doublings give 10, 20, 40, 80, 160, 240, 300, 300.
+    """
+    doubled = 2.0 ** min(failures - 1, doublings, 64)
+    steps = max(failures - doublings, 1)
+    wait = least.ToTimedelta().total_seconds() * doubled * steps
+    return min(float(wait), float(most.ToTimedelta().total_seconds()))
+
+
 async def dispatch(
     ground: Ground, target: Any, url: str, own_headers: Mapping[str, str], deadline: timedelta
 ) -> Reply:

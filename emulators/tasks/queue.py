@@ -216,7 +216,10 @@ class Queue:
         if reply.ok or rules.is_exhausted(retry, task.dispatch_count, now - first):
             self._end(record, reply)
             return
-        wait = max(rules.backoff(retry, task.dispatch_count), _retry_after(reply))
+        wait = http_target.backoff(
+            retry.min_backoff, retry.max_backoff, retry.max_doublings, task.dispatch_count
+        )
+        wait = max(wait, _retry_after(reply))
         again = now + timedelta(seconds=wait)
         if again > task.create_time.ToDatetime(UTC) + rules.RETENTION:
             self._end(record, reply)

@@ -106,19 +106,6 @@ def seconds(duration: Any) -> float:
     return value
 
 
-def backoff(retry: Any, failures: int) -> float:
-    """Seconds to wait after the `failures`-th failed attempt (1 is the first).
-
-    `min_backoff`, doubled `max_doublings` times, then growing by the last step, up to
-    `max_backoff`: 10s, 300s and 3 doublings give 10, 20, 40, 80, 160, 240, 300, 300.
-    """
-    least, most = seconds(retry.min_backoff), seconds(retry.max_backoff)
-    doublings = min(failures - 1, retry.max_doublings, 64)
-    steps = max(failures - retry.max_doublings, 1)
-    wait: float = min(least * 2.0**doublings * steps, most)
-    return wait
-
-
 def is_exhausted(retry: Any, attempts: int, since_first: timedelta) -> bool:
     """Whether a failed task is given up.
 
