@@ -9,6 +9,7 @@ from shared.kernel.ids import ClinicId
 class Role(StrEnum):
     """Roles of people and of our own services."""
 
+    SUPER_ADMIN = "SUPER_ADMIN"
     PATIENT = "PATIENT"
     CLINIC_ADMIN = "CLINIC_ADMIN"
     SUPPORT_STAFF = "SUPPORT_STAFF"
@@ -22,6 +23,7 @@ _CUSTOMER_SELF = frozenset(
     {
         "customers:read",
         "customers:write",
+        "plans:read",
         "contracts:read",
         "contracts:write",
         "billing:read",
@@ -29,8 +31,9 @@ _CUSTOMER_SELF = frozenset(
     }
 )
 PERMISSIONS: dict[Role, frozenset[str]] = {
+    Role.SUPER_ADMIN: frozenset({"clinics:write"}),
     Role.PATIENT: _CUSTOMER_SELF,
-    Role.CLINIC_ADMIN: _CUSTOMER_SELF | {"operations:read"},
+    Role.CLINIC_ADMIN: _CUSTOMER_SELF | {"plans:write", "operations:read"},
     Role.SUPPORT_STAFF: frozenset({"customers:read", "contracts:read", "messages:read"}),
     Role.FINANCE_BILLING: frozenset({"contracts:read", "billing:read", "operations:read"}),
     Role.SERVICE: frozenset(),

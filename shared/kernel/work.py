@@ -55,6 +55,17 @@ class Timer:
 
 
 @dataclass(frozen=True)
+class Idle:
+    """What a polling cron answers when it found nothing to do.
+
+    `until` is the instant from which there may be something to do although nothing changed; None
+    means never. Virtual time skips the runs in between.
+    """
+
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Effect(Generic[Request, Outcome]):
     """A vendor is told something, in three steps that survive a crash between any two of them.
 
@@ -69,6 +80,6 @@ class Effect(Generic[Request, Outcome]):
 
     prepare: Callable[[Any, Work], Request | None]
     call: Callable[[Request, Any, str], Outcome]
-    record: Callable[[Outcome, Any, Work], None]
+    record: Callable[[Outcome, Any, Work], Any]
     find: Callable[[Request, Any, str], Outcome | None] | None = None
     refuse: Callable[[str, Any, Work], None] | None = None

@@ -1,0 +1,72 @@
+"""The one place that turns what happens on a vendor's wire into the kernel's three errors.
+
+Every vendor module makes its calls inside `calling`. A vendor that keeps failing is left alone for
+a while (a circuit breaker per vendor and process), so that nobody waits on it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import httpx
+import pybreaker
+
+from shared.kernel.errors import OutcomeUnknown, VendorError, VendorRefused, VendorUnavailable
+
+TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+_OPENS_AFTER = 10
+_RESTS_SECONDS = 15
+
+
+@cache
+def _breaker(vendor: str) -> pybreaker.CircuitBreaker:
+    return pybreaker.CircuitBreaker(
+        fail_max=_OPENS_AFTER,
+        reset_timeout=_RESTS_SECONDS,
+        exclude=[VendorRefused],
+        name=vendor,
+    )
+
+
+@contextmanager
+def calling(
+    vendor: str, translate: Callable[[Exception], VendorError | None] = lambda _: None
+) -> Iterator[None]:
+    """Run a vendor call; whatever goes wrong leaves as a `VendorError`.
+
+    `translate` reads the SDK's own exceptions; what it does not know is judged by where it happened:
+    not connected means unavailable, anything later means that the outcome is unknown.
+    """
+    try:
+        with _breaker(vendor).calling():
+            try:
+                yield
+            except VendorError:
+                raise
+            except Exception as error:
+                raise (translate(error) or _judged(vendor, error)) from error
+    except pybreaker.CircuitBreakerError as error:
+        if isinstance(error.__cause__, VendorError):
+            raise error.__cause__ from None
+        raise VendorUnavailable(vendor, "resting after repeated failures") from None
+
+
+def _judged(vendor: str, error: Exception) -> VendorError:
+    not_connected = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+    if isinstance(error, not_connected) or isinstance(error, ConnectionRefusedError):
+        return VendorUnavailable(vendor, "no connection")
+    return OutcomeUnknown(vendor, type(error).__name__)
+
+
+def by_status(vendor: str, status: int, code: str = "") -> VendorError | None:
+    """The error an HTTP status stands for; None for a success. `code` is the vendor's own, no PHI.
+
+    429 and 503 say that nothing was done. Other server errors may come after the deed.
+    """
+    if status < 400:
+        return None
+    if status in (408, 429, 503):
+        return VendorUnavailable(vendor, f"{status} {code}".strip())
+    if status >= 500:
+        return OutcomeUnknown(vendor, f"{status} {code}".strip())
+    return VendorRefused(vendor, f"{status} {code}".strip())

@@ -1,0 +1,67 @@
+"""Messages that cannot be handled are parked here, whole, until somebody replays them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat
+from sqlalchemy import insert, text
+
+from shared.platform import postgres, tables
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A parked request: its body is the raw push body, `path` the trigger it came through."""
+
+    id: UUID
+    handler: str
+    path: str
+    attributes: dict[str, Any]
+    body: bytes
+
+
+def park(
+    function: str,
+    handler: str,
+    path: str,
+    reason: str,
+    attributes: dict[str, str],
+    body: bytes,
+    now: datetime,
+) -> UUID:
+    """Keep a message in a transaction of its own; answers its id. `reason` carries no PHI."""
+    parked = uuid_utils.compat.uuid7()
+    row = {
+        "id": parked,
+        "function": function,
+        "handler": handler,
+        "path": path,
+        "reason": reason,
+        "attributes": attributes,
+        "body": body,
+        "created_at": now,
+    }
+    with postgres.begin(None) as (connection, _):
+        connection.execute(insert(tables.dead_letters), row)
+    return parked
+
+
+def find(function: str, letter_id: UUID) -> DeadLetter | None:
+    """The parked message of `function`, whether replayed before or not."""
+    query = text(
+        "SELECT id, handler, path, attributes, body FROM platform.dead_letters "
+        "WHERE id = :id AND function = :function"
+    )
+    with postgres.begin(None) as (connection, _):
+        row = connection.execute(query, {"id": letter_id, "function": function}).one_or_none()
+    return (
+        DeadLetter(row.id, row.handler, row.path, row.attributes, bytes(row.body)) if row else None
+    )
+
+
+def mark_replayed(letter_id: UUID, now: datetime) -> None:
+    statement = text("UPDATE platform.dead_letters SET replayed_at = :now WHERE id = :id")
+    with postgres.begin(None) as (connection, _):
+        connection.execute(statement, {"now": now, "id": letter_id})

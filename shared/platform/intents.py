@@ -1,0 +1,92 @@
+"""Intents: one row per vendor call to be made, so that it is made once.
+
+`open` (to be called), `calling` (a call may be under way: it is leased), `unknown` (a call went out
+and its outcome is not known), `done`, `refused`. A `calling` row whose lease ran out belongs to a
+process that died: its outcome is unknown.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, text
+
+from shared.platform import postgres, tables
+from shared.platform.postgres import literal
+
+LEASE = timedelta(seconds=90)
+
+
+class IntentState(StrEnum):
+    OPEN = "open"
+    CALLING = "calling"
+    UNKNOWN = "unknown"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What stood in the row before: `None` when somebody else is calling right now."""
+
+    before: IntentState | None
+
+    @property
+    def closed(self) -> bool:
+        return self.before in (IntentState.DONE, IntentState.REFUSED)
+
+
+def claim_statement(handler: str, event_id: UUID, now: datetime) -> str:
+    """SQL that leases the intent; answers the state it was in, for `claimed`."""
+    key = f"handler = {literal(handler)} AND event_id = {literal(event_id)}"
+    return f"""
+        INSERT INTO platform.intents (handler, event_id, state)
+        VALUES ({literal(handler)}, {literal(event_id)}, 'open') ON CONFLICT DO NOTHING;
+        WITH before AS (
+          SELECT state, leased_until FROM platform.intents WHERE {key} FOR UPDATE)
+        UPDATE platform.intents SET state = 'calling', attempts = attempts + 1,
+          leased_until = {literal(now + LEASE)}, updated_at = now()
+        FROM before
+        WHERE {key} AND before.state NOT IN ('done', 'refused')
+          AND (before.state <> 'calling' OR before.leased_until <= {literal(now)})
+        RETURNING before.state"""
+
+
+def claimed(connection: Connection, rows: list[list[str]], handler: str, event_id: UUID) -> Claim:
+    """Read the answer of `claim_statement`; a `calling` row that was free counts as unknown."""
+    if rows:
+        state = IntentState(rows[0][0])
+        return Claim(IntentState.UNKNOWN if state is IntentState.CALLING else state)
+    found = connection.execute(
+        text("SELECT state FROM platform.intents WHERE handler = :handler AND event_id = :event"),
+        {"handler": handler, "event": event_id},
+    ).scalar_one()
+    state = IntentState(found)
+    return Claim(None if state is IntentState.CALLING else state)
+
+
+_CLOSE = text(
+    "UPDATE platform.intents SET state = :state, leased_until = NULL, updated_at = now() "
+    "WHERE handler = :handler AND event_id = :event"
+)
+
+
+def close(connection: Connection, handler: str, event_id: UUID, state: IntentState) -> None:
+    """Set the state inside the running transaction."""
+    connection.execute(_CLOSE, {"state": state.value, "handler": handler, "event": event_id})
+
+
+def reopen(handler: str, event_id: UUID, state: IntentState) -> None:
+    """Give the lease back in a transaction of its own, for the next delivery to go on from."""
+    with postgres.begin(None) as (connection, _):
+        close(connection, handler, event_id, state)
+
+
+def prune(connection: Connection, before: datetime) -> int:
+    """Forget closed intents that were last touched before `before`."""
+    rows = tables.intents.c
+    statement = delete(tables.intents).where(
+        rows.updated_at < before, rows.state.in_([IntentState.DONE, IntentState.REFUSED])
+    )
+    return connection.execute(statement).rowcount

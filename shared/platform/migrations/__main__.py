@@ -1,0 +1,3 @@
+from shared.platform.migrations import upgrade
+
+upgrade()

@@ -1,0 +1,155 @@
+"""The transactional outbox: events are rows of the business transaction, published afterwards.
+
+The rows of one ordering key are only ever claimed through its oldest unsent row (its head), so one
+publisher at a time works on a subject and its events leave in order. A publisher that dies loses
+its lease after a minute; the events are then published again, with the same ids.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import Connection, text
+
+from shared.kernel import clock
+from shared.kernel.event import Occurrence
+from shared.platform import postgres
+from shared.platform.postgres import literal
+
+LEASE = timedelta(seconds=60)
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One outbox row on its way to Pub/Sub."""
+
+    seq: int
+    topic: str
+    ordering_key: str
+    attributes: dict[str, str]
+    payload: str
+
+
+class Publisher(Protocol):
+    """What carries letters to Pub/Sub."""
+
+    def publish(self, letters: Sequence[Letter]) -> list[int]:
+        """Publish in order per ordering key; answers the `seq` of those that were accepted."""
+        ...
+
+
+def attributes(occurrence: Occurrence) -> dict[str, str]:
+    """The CloudEvents 1.0 attributes of an occurrence, as Pub/Sub attributes.
+
+    Source: CloudEvents Pub/Sub protocol binding (binary content mode), with `ce-` names.
+    """
+    event = occurrence.event
+    values = {
+        "ce-specversion": "1.0",
+        "ce-id": str(occurrence.id),
+        "ce-type": event.type,
+        "ce-source": occurrence.source,
+        "ce-subject": str(event.subject),
+        "ce-time": occurrence.time.isoformat(),
+        "ce-dataschema": f"/docs/events/{event.type}.json",
+        "content-type": "application/json",
+        "correlationid": occurrence.correlation_id,
+    }
+    if occurrence.causation_id:
+        values["causationid"] = occurrence.causation_id
+    if occurrence.clinic_id:
+        values["clinicid"] = str(occurrence.clinic_id)
+    return values
+
+
+_APPEND = text("""
+INSERT INTO platform.outbox
+  (id, topic, ordering_key, type, clinic_id, attributes, payload, created_at)
+SELECT id, topic, ordering_key, type, clinic_id, attributes, payload, created_at
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) WITH ORDINALITY AS
+  row(id uuid, topic text, ordering_key text, type text, clinic_id uuid, attributes jsonb,
+      payload text, created_at timestamptz, nth bigint)
+ORDER BY nth
+""")
+
+
+def append(connection: Connection, occurrences: Iterable[Occurrence]) -> None:
+    """Write events into the running transaction, in the order they happened; one round trip."""
+    rows = [
+        {
+            "id": str(occurrence.id),
+            "topic": occurrence.event.topic,
+            "ordering_key": str(occurrence.event.subject),
+            "type": occurrence.event.type,
+            "clinic_id": str(occurrence.clinic_id) if occurrence.clinic_id else None,
+            "attributes": attributes(occurrence),
+            "payload": occurrence.event.model_dump_json(),
+            "created_at": occurrence.time.isoformat(),
+        }
+        for occurrence in occurrences
+    ]
+    connection.execute(_APPEND, {"rows": json.dumps(rows)})
+
+
+def claim(now: datetime, keys: Sequence[str] | None = None, most: int = BATCH) -> list[Letter]:
+    """Lease the unsent events of `most` subjects (or of those in `keys`), oldest first."""
+    only = "" if keys is None else f"AND head.ordering_key = ANY({literal(keys)})"
+    rows = postgres.run_once(f"""
+        WITH heads AS (
+          SELECT head.seq, head.ordering_key FROM platform.outbox head
+          WHERE head.sent_at IS NULL {only}
+            AND (head.leased_until IS NULL OR head.leased_until <= {literal(now)})
+            AND NOT EXISTS (
+              SELECT 1 FROM platform.outbox earlier
+              WHERE earlier.ordering_key = head.ordering_key
+                AND earlier.sent_at IS NULL AND earlier.seq < head.seq)
+          ORDER BY head.seq LIMIT {literal(most)} FOR UPDATE SKIP LOCKED)
+        UPDATE platform.outbox due SET leased_until = {literal(now + LEASE)}
+        FROM heads
+        WHERE due.ordering_key = heads.ordering_key
+          AND due.sent_at IS NULL AND due.seq >= heads.seq
+        RETURNING due.seq, due.topic, due.ordering_key, due.attributes, due.payload""")
+    return sorted((Letter(*row) for row in rows), key=lambda letter: letter.seq)
+
+
+def settle(now: datetime, letters: Sequence[Letter], sent: Sequence[int]) -> None:
+    """Mark what was published as sent; give back the lease of the rest."""
+    unsent = {letter.seq for letter in letters} - set(sent)
+    script = ""
+    if sent:
+        script += (
+            f"UPDATE platform.outbox SET sent_at = {literal(now)}, leased_until = NULL "
+            f"WHERE seq = ANY({literal(sent)});"
+        )
+    if unsent:
+        script += (
+            "UPDATE platform.outbox SET leased_until = NULL "
+            f"WHERE seq = ANY({literal(sorted(unsent))}) AND sent_at IS NULL;"
+        )
+    postgres.run_once(script)
+
+
+def drain(publisher: Publisher, keys: Sequence[str] | None = None) -> int:
+    """Publish what is unsent (of the subjects `keys`, or all) until nothing claimable is left.
+
+    Answers how many events were published; stops at the first round in which one was refused.
+    Rounds repeat because an event may be committed while its predecessor is on the way: its own
+    writer cannot claim it then, so whoever finishes the predecessor does.
+    """
+    published = 0
+    while letters := claim(clock.now(), keys):
+        sent = publisher.publish(letters)
+        settle(clock.now(), letters, sent)
+        published += len(sent)
+        if len(sent) < len(letters):
+            break
+    return published
+
+
+def prune(connection: Connection, before: datetime) -> int:
+    """Delete events that were sent before `before`; answers how many."""
+    statement = text("DELETE FROM platform.outbox WHERE sent_at < :before")
+    return connection.execute(statement, {"before": before}).rowcount

@@ -1,0 +1,185 @@
+"""PostgreSQL through SQLAlchemy Core and pg8000, with round trips kept few.
+
+pg8000 takes three round trips for a statement with parameters. Here every connection remembers its
+statements as named prepared ones (one round trip), and a transaction opens in one message that
+also sets the tenant.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy
+from pg8000.core import make_params
+from pg8000.exceptions import DatabaseError, InterfaceError
+from sqlalchemy import Connection, Engine
+
+from shared.platform.settings import Misconfigured, Settings, load
+
+_REMEMBERED = 300
+_WORD = re.compile(r"[\w.:-]+", re.ASCII)
+
+
+class DatabaseSettings(Settings):
+    """Either DATABASE_URL, or CLOUD_SQL_INSTANCE (`project:region:instance`) with user and name.
+
+    POOL_SIZE times the number of instances must stay below `max_connections` less a reserve.
+    """
+
+    database_url: str | None = None
+    cloud_sql_instance: str | None = None
+    database_user: str = "clinicloop_app"
+    database_name: str = "clinicloop"
+    pool_size: int = 8
+    statement_timeout_ms: int = 20_000
+
+
+@cache
+def engine() -> Engine:
+    """The process's one engine; it connects on first use."""
+    return make_engine(load(DatabaseSettings))
+
+
+def make_engine(settings: DatabaseSettings) -> Engine:
+    """An engine over a URL, or over the Cloud SQL connector with IAM authentication."""
+    options: dict[str, Any] = {
+        "pool_size": settings.pool_size,
+        "max_overflow": 0,
+        "pool_timeout": 10,
+        "pool_use_lifo": True,
+    }
+    if settings.cloud_sql_instance:
+        url = "postgresql+pg8000://"
+        options["creator"] = _cloud_sql_creator(settings)
+    elif settings.database_url:
+        url = settings.database_url
+    else:
+        raise Misconfigured("missing: DATABASE_URL or CLOUD_SQL_INSTANCE")
+    made = sqlalchemy.create_engine(url, **options)
+
+    @sqlalchemy.event.listens_for(made, "connect")
+    def remember_statements(connection: Any, _: Any) -> None:
+        connection.execute_unnamed = _Statements(connection)
+        connection.execute_simple(f"SET statement_timeout = {settings.statement_timeout_ms}")
+        connection.execute_simple("SET TIME ZONE 'UTC'")
+
+    return made
+
+
+def _cloud_sql_creator(settings: DatabaseSettings) -> Any:
+    from google.cloud.sql.connector import Connector
+
+    instance = settings.cloud_sql_instance or ""
+    connector = Connector(refresh_strategy="lazy")
+
+    def connect() -> Any:
+        return connector.connect(
+            instance,
+            "pg8000",
+            user=settings.database_user,
+            db=settings.database_name,
+            enable_iam_auth=True,
+            ip_type="private",
+        )
+
+    return connect
+
+
+class _Statements:
+    """Takes the place of pg8000's `execute_unnamed`: parse once per connection, then one trip."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._unnamed = connection.execute_unnamed
+        self._known: OrderedDict[tuple[str, tuple[int, ...]], Any] = OrderedDict()
+
+    def __call__(
+        self, statement: str, vals: Sequence[Any] = (), oids: Sequence[int] = (), stream: Any = None
+    ) -> Any:
+        if stream is not None:
+            return self._unnamed(statement, vals=vals, oids=oids, stream=stream)
+        if not vals:
+            return self._connection.execute_simple(statement)
+        key = (statement, tuple(oids))
+        name, columns, converters = self._prepared(key)
+        parameters = make_params(self._connection.py_types, vals)
+        try:
+            return self._connection.execute_named(name, parameters, columns, converters, statement)
+        except DatabaseError as error:
+            if error.args and isinstance(error.args[0], dict) and error.args[0].get("C") == "0A000":
+                self._known.pop(key, None)  # the table changed shape under the cached plan
+            raise
+
+    def _prepared(self, key: tuple[str, tuple[int, ...]]) -> Any:
+        if key in self._known:
+            self._known.move_to_end(key)
+        else:
+            self._known[key] = self._connection.prepare_statement(*key)
+            if len(self._known) > _REMEMBERED:
+                _, (oldest, _, _) = self._known.popitem(last=False)
+                self._connection.close_prepared_statement(oldest)
+        return self._known[key]
+
+
+def run_simple(connection: Connection, script: str) -> Any:
+    """Send `script` (one or more statements without parameters) in a single round trip.
+
+    Answers the rows of its last statement. Values in it must come from `literal`.
+    """
+    driver: Any = connection.connection.driver_connection
+    return driver.execute_simple(script).rows
+
+
+def run_once(script: str) -> Any:
+    """Run `script` as a transaction of its own, in a single round trip, outside any tenant."""
+    with engine().connect() as connection:
+        return _alive(connection, script)
+
+
+def _alive(connection: Connection, script: str) -> Any:
+    """Run the first script of a pooled connection; one that died meanwhile is replaced, once."""
+    try:
+        return run_simple(connection, script)
+    except (InterfaceError, OSError):
+        connection.invalidate()
+        return run_simple(connection, script)
+
+
+def literal(value: UUID | datetime | int | str | Sequence[Any] | None) -> str:
+    """`value` as an SQL literal. Strings must be plain words: anything else has its parameters."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int):
+        return str(value)
+    if isinstance(value, UUID):
+        return f"'{value}'::uuid"
+    if isinstance(value, datetime):
+        return f"'{value.isoformat()}'::timestamptz"
+    if isinstance(value, str):
+        if not _WORD.fullmatch(value):
+            raise ValueError("only plain words can be literals")
+        return f"'{value}'"
+    return f"ARRAY[{', '.join(literal(item) for item in value)}]"
+
+
+@contextmanager
+def begin(clinic_id: UUID | None, then: str = "") -> Iterator[tuple[Connection, Any]]:
+    """A transaction for a tenant; it commits at the end of the block, or rolls back on an error.
+
+    `then` is SQL that rides in the opening message (values by `literal`); its rows come with the
+    connection.
+    """
+    with engine().connect() as connection:
+        rows = _alive(connection, f"BEGIN; {tenant_statement(clinic_id)}; {then}")
+        with connection.begin():
+            yield connection, rows
+
+
+def tenant_statement(clinic_id: UUID | None) -> str:
+    """SQL that makes the rows of `clinic_id` visible until the transaction ends."""
+    return f"SET LOCAL app.clinic_id = '{clinic_id or ''}'"

@@ -1,0 +1,42 @@
+"""Inbound vendor webhooks, stored raw before anything is made of them."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from shared.kernel.ids import WebhookId
+from shared.platform import tables
+
+
+def store(
+    connection: Connection, vendor: str, vendor_event_id: str, body: bytes, now: datetime
+) -> WebhookId | None:
+    """Keep a webhook; None when this vendor event was stored before (vendors repeat themselves)."""
+    statement = (
+        insert(tables.webhooks)
+        .values(
+            id=WebhookId.new(),
+            vendor=vendor,
+            vendor_event_id=vendor_event_id,
+            body=body,
+            received_at=now,
+        )
+        .on_conflict_do_nothing()
+        .returning(tables.webhooks.c.id)
+    )
+    stored: WebhookId | None = connection.execute(statement).scalar_one_or_none()
+    return stored
+
+
+def body(connection: Connection, webhook_id: WebhookId) -> bytes | None:
+    """The raw body, or None when it was pruned."""
+    query = select(tables.webhooks.c.body).where(tables.webhooks.c.id == webhook_id)
+    found = connection.execute(query).scalar_one_or_none()
+    return None if found is None else bytes(found)
+
+
+def prune(connection: Connection, before: datetime) -> int:
+    """Delete webhooks received before `before`; answers how many."""
+    statement = delete(tables.webhooks).where(tables.webhooks.c.received_at < before)
+    return connection.execute(statement).rowcount

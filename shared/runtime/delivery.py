@@ -1,0 +1,34 @@
+"""Committing work and publishing what it emitted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.kernel.ids import ClinicId
+from shared.platform import outbox
+from shared.platform.pubsub import PubSubPublisher
+from shared.platform.telemetry import log
+from shared.platform.unit_of_work import Cause, Transaction, subjects, transaction
+
+_publisher = PubSubPublisher()
+
+
+@contextmanager
+def committed(
+    clinic_id: ClinicId | None, source: str, cause: Cause, then: str = ""
+) -> Iterator[Transaction]:
+    """A transaction whose events are published right after its commit, best effort.
+
+    What cannot be published now stays in the outbox for the relay; the commit stands either way.
+    """
+    with transaction(clinic_id, source, cause, then) as work:
+        yield work
+    if work.emitted:
+        try:
+            outbox.drain(_publisher, subjects(work))
+        except Exception as error:  # noqa: BLE001 -- committed is committed
+            log.warning("drain_failed", error=type(error).__name__)
+
+
+def relay() -> int:
+    """Publish everything that is unsent; answers how much that was."""
+    return outbox.drain(_publisher)

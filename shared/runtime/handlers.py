@@ -1,0 +1,163 @@
+"""How each kind of handler runs: what is claimed, what commits when, and when it is left alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.kernel import clock
+from shared.kernel.errors import DomainError, OutcomeUnknown, VendorRefused, VendorUnavailable
+from shared.kernel.event import Event, Occurrence
+from shared.kernel.work import Effect, Idle, Timer, Work
+from shared.platform import inbox, intents, timers
+from shared.platform.intents import IntentState
+from shared.platform.unit_of_work import Cause
+from shared.runtime.delivery import committed
+
+Vendors = Callable[[], Any]
+
+
+class Busy(Exception):
+    """The same intent is being called by another delivery right now; come again."""
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """Changes Postgres, once per event: the inbox row is claimed in the same transaction."""
+
+    name: str
+    events: tuple[type[Event], ...]
+    handle: Callable[[Any, Work], None]
+
+    def run(self, function: str, occurrence: Occurrence) -> None:
+        claim = inbox.claim_statement(self.name, occurrence.id)
+        with committed(occurrence.clinic_id, function, _cause(occurrence), claim) as work:
+            if work.opened:
+                self.handle(occurrence.event, work)
+
+
+@dataclass(frozen=True)
+class VendorCall:
+    """Tells a vendor something, once per event: claim and prepare, call, record."""
+
+    name: str
+    events: tuple[type[Event], ...]
+    effect: Effect[Any, Any]
+    vendors: Vendors
+
+    def run(self, function: str, occurrence: Occurrence) -> None:
+        event, cause = occurrence.event, _cause(occurrence)
+        key = f"{occurrence.id}:{self.name}"
+        claim_sql = intents.claim_statement(self.name, occurrence.id, clock.now())
+        with committed(occurrence.clinic_id, function, cause, claim_sql) as work:
+            claim = intents.claimed(work.connection, work.opened, self.name, occurrence.id)
+            if claim.closed:
+                return
+            if claim.before is None:
+                raise Busy(key)
+            request = self.effect.prepare(event, work)
+            if request is None:
+                intents.close(work.connection, self.name, occurrence.id, IntentState.DONE)
+                return
+        try:
+            outcome = self._tell(request, key, claim.before)
+        except VendorRefused as refusal:
+            self._refused(function, occurrence, refusal)
+            return
+        except VendorUnavailable:
+            intents.reopen(self.name, occurrence.id, IntentState.OPEN)
+            raise
+        except Exception:
+            intents.reopen(self.name, occurrence.id, IntentState.UNKNOWN)
+            raise
+        with committed(occurrence.clinic_id, function, cause) as work:
+            self.effect.record(outcome, event, work)
+            intents.close(work.connection, self.name, occurrence.id, IntentState.DONE)
+
+    def _tell(self, request: Any, key: str, before: IntentState) -> Any:
+        vendors = self.vendors()
+        if before is IntentState.UNKNOWN and self.effect.find is not None:
+            found = self.effect.find(request, vendors, key)
+            if found is not None:
+                return found
+        return self.effect.call(request, vendors, key)
+
+    def _refused(self, function: str, occurrence: Occurrence, refusal: VendorRefused) -> None:
+        if self.effect.refuse is None:
+            intents.reopen(self.name, occurrence.id, IntentState.OPEN)
+            raise refusal
+        with committed(occurrence.clinic_id, function, _cause(occurrence)) as work:
+            self.effect.refuse(refusal.reason, occurrence.event, work)
+            intents.close(work.connection, self.name, occurrence.id, IntentState.REFUSED)
+
+
+@dataclass(frozen=True)
+class TimerHandler:
+    """Acts when a timer is due; a task for a moved, cleared or handled timer finds nothing."""
+
+    name: str
+    kind: str
+    handle: Callable[[Timer, Work], None]
+
+
+def run_timer(function: str, known: dict[str, TimerHandler], timer_id: Any, version: int) -> None:
+    """Fire the timer in one transaction with whatever its handler does."""
+    statement = timers.fire_statement(timer_id, version, clock.now())
+    with committed(None, function, Cause(str(timer_id)), statement) as work:
+        firing = timers.fired(work.opened)
+        if firing is None:
+            return
+        work.cause = Cause(firing.correlation_id, str(timer_id))
+        with work.within(firing.clinic_id):
+            known[firing.timer.kind].handle(firing.timer, work)
+
+
+@dataclass(frozen=True)
+class Cron:
+    """Runs by the clock. `handle` answers `Idle` when there was nothing to do."""
+
+    name: str
+    schedule: str
+    handle: Callable[[Work], Idle | None]
+
+    def run(self, function: str) -> Idle | None:
+        with committed(None, function, _cron_cause(self.name)) as work:
+            return self.handle(work)
+
+
+@dataclass(frozen=True)
+class VendorCron:
+    """Asks a vendor by the clock: prepare in a transaction, call outside, record in another.
+
+    It keeps no intent: recording the same answer twice must change nothing.
+    """
+
+    name: str
+    schedule: str
+    effect: Effect[Any, Any]
+    vendors: Vendors
+
+    def run(self, function: str) -> Idle | None:
+        cause = _cron_cause(self.name)
+        with committed(None, function, cause) as work:
+            request = self.effect.prepare(None, work)
+        if request is None:
+            return Idle()
+        outcome = self.effect.call(request, self.vendors(), cause.correlation_id)
+        with committed(None, function, cause) as work:
+            result: Idle | None = self.effect.record(outcome, None, work)
+        return result
+
+
+def _cause(occurrence: Occurrence) -> Cause:
+    return Cause(occurrence.correlation_id, str(occurrence.id))
+
+
+def _cron_cause(name: str) -> Cause:
+    return Cause(f"{name}@{clock.now().isoformat()}")
+
+
+PERMANENT = (DomainError, VendorRefused)
+"""Trying again cannot help: the message is parked at once."""
+
+TRANSIENT = (VendorUnavailable, OutcomeUnknown, Busy, OSError)
+"""Trying again will help: the message is retried for as long as Pub/Sub keeps it."""

@@ -1,0 +1,74 @@
+"""What arrives at an agent's triggers, read into the kernel's words."""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared.kernel.event import Event, Occurrence
+from shared.kernel.ids import ClinicId, EventId
+
+
+class Malformed(Exception):
+    """An authentic message that makes no sense; it is parked. The text names what is missing."""
+
+
+@dataclass(frozen=True)
+class Push:
+    """A Pub/Sub push body: CloudEvents attributes, data, and which attempt of the delivery it is.
+
+    Source: https://cloud.google.com/pubsub/docs/push#receive_push (wrapped).
+    """
+
+    attributes: dict[str, str]
+    data: bytes
+    attempt: int
+
+    @property
+    def type(self) -> str:
+        return self.attributes.get("ce-type", "")
+
+
+def read_push(body: bytes) -> Push:
+    """Raises `Malformed`."""
+    try:
+        parsed = json.loads(body)
+        message = parsed["message"]
+        attributes = message.get("attributes") or {}
+        data = base64.b64decode(message.get("data", ""), validate=True)
+        attempt = int(parsed.get("deliveryAttempt") or 1)
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+        raise Malformed("the body is not a Pub/Sub push") from None
+    if not isinstance(attributes, dict):
+        raise Malformed("the attributes are not a mapping")
+    return Push(attributes, data, attempt)
+
+
+def read_event(push: Push, kind: type[Event]) -> Occurrence:
+    """The event of a push, read as `kind`. Raises `Malformed`."""
+    values = push.attributes
+    try:
+        clinic = values.get("clinicid")
+        return Occurrence(
+            id=EventId(values["ce-id"]),
+            event=kind.model_validate_json(push.data),
+            source=values.get("ce-source", ""),
+            time=datetime.fromisoformat(values["ce-time"]),
+            clinic_id=ClinicId(clinic) if clinic else None,
+            correlation_id=values.get("correlationid") or values["ce-id"],
+            causation_id=values.get("causationid"),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise Malformed(f"not a valid {kind.type}: {type(error).__name__}") from None
+
+
+def read_task(body: bytes) -> tuple[UUID, int]:
+    """The timer and version a task wakes. Raises `Malformed`."""
+    try:
+        parsed: Any = json.loads(body)
+        return UUID(parsed["timer_id"]), int(parsed["version"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Malformed("the body does not name a timer") from None
