@@ -254,11 +254,11 @@ class Iterable:
         check_person(person.email, person.user_id)
         if person.user_id and self._find(None, person.user_id) is None:
             raise Refused("UnknownUserIdError", f"No user with userId {person.user_id}")
+        due = self._due(request.send_at)
         key, row = self._upsert(person)
         if not row["email"]:
             raise Refused("QueueEmailError", "The user has no email address")
         content = request.model_dump(by_alias=True, exclude_none=True)
-        due = self._due(request.send_at)
         if due is None:
             self._send(key, content)
         else:
