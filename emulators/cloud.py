@@ -307,14 +307,15 @@ class LocalCloud:
         self.engines[name] = engine
 
     def _own_environment(self, host: str) -> dict[str, str]:
-        addresses = {"host", "webhooks"}
         settings = self.ground.settings
-        return {name.upper(): settings[name] for name in settings.keys() - addresses} | {
+        own = {name.upper(): settings[name] for name in settings.keys() - {"host", "webhooks"}}
+        if "identity" in self.ports:
+            own["OIDC_CERTS_URL"] = f"http://{ADDRESS}:{self.ports['identity']}/certs"
+        return own | {
             "GOOGLE_CLOUD_PROJECT": self.options.project,
             "GOOGLE_CLOUD_LOCATION": self.options.location,
             "CLINICLOOP_CLOCK": str(self.ground.clock.path.absolute()),
             "PUBLIC_URL": host,
-            "OIDC_CERTS_URL": f"http://{ADDRESS}:{self.ports.get('identity', 0)}/certs",
         }
 
     def _host_environment(self) -> dict[str, str]:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from emulators.clock import from_micros
 from emulators.cloud import ENGINES, LocalCloud
+from emulators.console.mirrors import Mirrors
 from emulators.console.tables import Tables
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ class State:
     def __init__(self, cloud: LocalCloud) -> None:
         self._cloud = cloud
         self._tables: Tables | None = None
+        self._mirrors: Mirrors | None = None
         self._moves = 0
 
     @contextmanager
@@ -37,6 +40,8 @@ class State:
     async def close(self) -> None:
         if self._tables is not None:
             await self._tables.close()
+        if self._mirrors is not None:
+            await self._mirrors.close()
 
     async def collect(self) -> Row:
         """One JSON-ready snapshot. Instants are ISO 8601 in UTC and virtual."""
@@ -48,7 +53,7 @@ class State:
             "functions": self._functions(),
             "events": _events(rows.get("outbox", []), self._deliveries()),
             "inboxes": _inboxes(described),
-            "mirrors": described.get("firestore", {}).get("documents", []),
+            "mirrors": await self._documents(described.get("firestore", {})),
             "timers": rows.get("timers", []),
             "tasks": _tasks(described.get("tasks", {})),
             "dead_letters": rows.get("dead_letters", []),
@@ -82,6 +87,12 @@ class State:
         if self._tables is None and self._cloud.admin_url:
             self._tables = Tables(self._cloud.admin_url)
         return await self._tables.read() if self._tables is not None else {}
+
+    async def _documents(self, described: Row) -> list[Row]:
+        address = self._cloud.environment.get("FIRESTORE_EMULATOR_HOST")
+        if self._mirrors is None and address:
+            self._mirrors = Mirrors(address, self._cloud.options.project)
+        return await self._mirrors.read(described) if self._mirrors is not None else []
 
     def _clock(self) -> Row:
         agenda = self._cloud.ground.agenda
@@ -198,9 +209,22 @@ def _step(delivery: "Delivery") -> Row:
 
 
 def _inboxes(described: dict[str, Row]) -> list[Row]:
-    """What every vendor was told, newest first."""
+    """What every vendor was told, and the webhooks of the billing provider, newest first."""
     sent = [row for state in described.values() for row in state.get("inbox", [])]
+    sent += [_webhook(event) for event in described.get("chargebee", {}).get("events", [])]
     return sorted(sent, key=lambda row: str(row.get("at", "")), reverse=True)
+
+
+def _webhook(event: Row) -> Row:
+    return {
+        "id": event["id"],
+        "vendor": "chargebee",
+        "kind": event["event_type"],
+        "to": "webhook",
+        "subject": event["subject"],
+        "at": from_micros(int(event["occurred_at"]) * 1_000_000).isoformat(),
+        "body": event,
+    }
 
 
 def _tasks(state: Row) -> list[Row]:
