@@ -222,17 +222,3 @@ class Webhooks:
                 return 200 <= answer.status < 300
         except (aiohttp.ClientError, TimeoutError):
             return False
-
-
-async def webhook(
-    ground: Ground,
-    url: str,
-    *,
-    vendor: str,
-    headers: Mapping[str, str] | None = None,
-    data: bytes | Mapping[str, str] | None = None,
-    json: Any = None,
-    auth: tuple[str, str] | None = None,
-) -> None:
-    """`Webhooks.send` for a vendor that keeps no journal of its webhooks: retried, not durable."""
-    Webhooks(ground, vendor).send(url, headers=headers, data=data, json=json, auth=auth)
