@@ -14,6 +14,12 @@ import pybreaker
 from shared.kernel.errors import OutcomeUnknown, VendorError, VendorRefused, VendorUnavailable
 
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+_NOT_CONNECTED = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    ConnectionRefusedError,
+)
 _OPENS_AFTER = 10
 _RESTS_SECONDS = 15
 
@@ -34,8 +40,8 @@ def calling(
 ) -> Iterator[None]:
     """Run a vendor call; whatever goes wrong leaves as a `VendorError`.
 
-    `translate` reads the SDK's own exceptions; what it does not know is judged by where it happened:
-    not connected means unavailable, anything later means that the outcome is unknown.
+    `translate` reads the SDK's own exceptions; what it does not know is judged by where it
+    happened: not connected means unavailable, anything later that the outcome is unknown.
     """
     try:
         with _breaker(vendor).calling():
@@ -52,8 +58,7 @@ def calling(
 
 
 def _judged(vendor: str, error: Exception) -> VendorError:
-    not_connected = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-    if isinstance(error, not_connected) or isinstance(error, ConnectionRefusedError):
+    if isinstance(error, _NOT_CONNECTED):
         return VendorUnavailable(vendor, "no connection")
     return OutcomeUnknown(vendor, type(error).__name__)
 

@@ -1,0 +1,73 @@
+"""The edge for inbound vendor webhooks: verify, store raw, emit; nothing is understood here.
+
+A vendor that is answered 2xx forgets its message, so the answer leaves after the commit. Repeated
+vendor events are recognised for good and answered alike.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from flask import Flask, Response, request
+
+from shared.kernel.event import Event
+from shared.kernel.ids import WebhookId
+from shared.platform import webhooks
+from shared.platform.settings import Settings, load, refuse_emulators_in_production
+from shared.platform.unit_of_work import Cause
+from shared.platform.wiring import function_url
+from shared.runtime import problems
+from shared.runtime.delivery import committed
+
+LARGEST_BODY = 4 << 20
+
+
+class WebhooksSettings(Settings):
+    """PUBLIC_WEBHOOKS_URL is the address vendors call, where it is not the function's own."""
+
+    public_webhooks_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One webhook as it came: `url` is the public address that signatures are made over."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Verify = Callable[[Delivery], str]
+"""Answers the vendor's own id of the event; raises `Unauthenticated` or `Invalid`."""
+
+
+class Webhooks:
+    """The vendors one function listens to; `app` is the Flask application gunicorn serves."""
+
+    def __init__(self, name: str) -> None:
+        refuse_emulators_in_production()
+        self.name = name
+        self.app = Flask(name)
+        self.app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+        problems.install(self.app)
+        self.app.add_url_rule("/healthz", "healthz", lambda: Response(status=200))
+
+    def receives(
+        self, rule: str, vendor: str, verify: Verify, event: Callable[[WebhookId], Event]
+    ) -> None:
+        """Declare POST `rule`: `verify` it, keep it as `vendor`'s, emit `event` for its row."""
+
+        def receive() -> Response:
+            body = request.get_data()
+            vendor_event_id = verify(Delivery(self._public_url(rule), request.headers, body))
+            with committed(None, self.name, Cause(f"{vendor}:{vendor_event_id}")) as work:
+                stored = webhooks.store(work.connection, vendor, vendor_event_id, body, work.now)
+                if stored is not None:
+                    work.emit(event(stored))
+            return Response(status=204)
+
+        self.app.add_url_rule(rule, vendor + rule, receive, methods=["POST"])
+
+    def _public_url(self, rule: str) -> str:
+        base = load(WebhooksSettings).public_webhooks_url or function_url(self.name)
+        query = f"?{request.query_string.decode()}" if request.query_string else ""
+        return f"{base}{rule}{query}"
