@@ -1,6 +1,6 @@
 """The official Cloud Tasks client on the engine under test."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import grpc
@@ -36,12 +36,3 @@ class TasksClient:
 
     def pending(self) -> list[str]:
         return [task.name.rpartition("/")[2] for task in self.api.list_tasks(parent=QUEUE)]
-
-
-def seconds_after(start: datetime, instants: list[datetime]) -> list[int]:
-    """Whole seconds from `start` to each instant."""
-    return [round((instant - start) / timedelta(seconds=1)) for instant in instants]
-
-
-def utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
+from aiohttp import web
 from google.api_core import exceptions
 from google.cloud import tasks_v2
 
@@ -14,7 +15,7 @@ from emulators.engine import Ground
 from emulators.faults import Fault, FaultKind
 from emulators.tasks import Tasks
 from tests.emulators.conftest import Loop
-from tests.emulators.http_receiver import HttpReceiver
+from tests.emulators.http_receiver import HttpReceiver, Request, accept
 from tests.emulators.tasks_client import QUEUE, TasksClient
 
 Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
@@ -200,8 +201,9 @@ def test_unreachable_target_is_retried(client: TasksClient, loop: Loop) -> None:
 
 
 def test_silent_target_meets_the_deadline(loop: Loop, receiver: HttpReceiver) -> None:
-    async def be_silent(_: Any) -> Any:
+    async def be_silent(request: Request) -> web.Response:
         await loop.ground.faults.cleared()
+        return await accept(request)
 
     receiver.answer = be_silent
     target = tasks_v2.HttpRequest.pb()(url=receiver.url)

@@ -1,0 +1,105 @@
+"""A new engine over the same folder takes up where the last one was stopped."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from google.api_core import exceptions
+
+from emulators.engine import Ground
+from emulators.tasks import Tasks
+from tests.emulators.conftest import Loop
+from tests.emulators.http_receiver import HttpReceiver, Request, accept
+from tests.emulators.tasks_client import TasksClient
+
+Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
+
+
+@pytest.fixture
+def loop(make_loop: Callable[..., Loop], tmp_path: Path) -> Loop:
+    loop = make_loop(tmp_path / "state")
+    loop.ground.clock.freeze()
+    return loop
+
+
+@pytest.fixture
+def receiver(start_engine: Start) -> HttpReceiver:
+    engine: HttpReceiver = start_engine(HttpReceiver)[0]
+    return engine
+
+
+def test_waiting_and_failed_tasks_go_on(
+    loop: Loop, start_engine: Start, receiver: HttpReceiver
+) -> None:
+    receiver.answer_with(500, 200)
+    engine, port = start_engine(Tasks)
+    client = TasksClient(port)
+    client.create_queue(retry_config={"min_backoff": {"seconds": 60}})
+    client.create_task(f"{receiver.url}/failed")
+    loop.settle()
+    client.create_task(f"{receiver.url}/later", at=loop.ground.clock.now() + timedelta(hours=1))
+    client.channel.close()
+    loop.run(engine.stop())
+
+    start_engine(Tasks)
+    assert receiver.paths == ["/failed"]
+    loop.advance(hours=1)
+    assert receiver.paths == ["/failed", "/failed", "/later"]
+    assert receiver.requests[1].headers["X-CloudTasks-TaskRetryCount"] == "1"
+
+
+def test_names_stay_taken(loop: Loop, start_engine: Start, receiver: HttpReceiver) -> None:
+    engine, port = start_engine(Tasks)
+    client = TasksClient(port)
+    client.create_queue()
+    client.create_task(receiver.url, name="once")
+    loop.settle()
+    client.channel.close()
+    loop.run(engine.stop())
+
+    client = TasksClient(start_engine(Tasks)[1])
+    with pytest.raises(exceptions.AlreadyExists):
+        client.create_task(receiver.url, name="once")
+    client.channel.close()
+
+
+def test_executed_task_is_not_repeated(
+    loop: Loop, start_engine: Start, receiver: HttpReceiver
+) -> None:
+    engine, port = start_engine(Tasks)
+    client = TasksClient(port)
+    client.create_queue()
+    client.create_task(receiver.url)
+    loop.settle()
+    client.channel.close()
+    loop.run(engine.stop())
+
+    start_engine(Tasks)
+    loop.advance(days=1)
+    assert len(receiver.requests) == 1
+
+
+def test_attempt_that_was_cut_off_is_repeated(
+    loop: Loop, start_engine: Start, receiver: HttpReceiver
+) -> None:
+    engine, port = start_engine(Tasks)
+
+    async def hang(request: Request) -> web.Response:
+        await loop.ground.faults.cleared()
+        return await accept(request)
+
+    receiver.answer = hang
+    client = TasksClient(port)
+    client.create_queue()
+    client.create_task(receiver.url)
+    client.channel.close()
+    loop.run(engine.stop())
+
+    receiver.answer = accept
+    engine, _ = start_engine(Tasks)
+    loop.settle()
+    loop.loop.call_soon_threadsafe(loop.ground.faults.clear)
+    assert [task["last_status"] for task in engine.describe()["executed"]] == [200]
