@@ -58,7 +58,7 @@ class Webhooks:
 
         def receive() -> Response:
             body = request.get_data()
-            vendor_event_id = verify(Delivery(self._public_url(rule), request.headers, body))
+            vendor_event_id = verify(Delivery(self._public_url(rule), dict(request.headers), body))
             with committed(None, self.name, Cause(f"{vendor}:{vendor_event_id}")) as work:
                 stored = webhooks.store(work.connection, vendor, vendor_event_id, body, work.now)
                 if stored is not None:

@@ -1,0 +1,35 @@
+"""Tables of the customers context."""
+
+from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Text, UniqueConstraint
+
+from shared.kernel.ids import CustomerId
+from shared.platform.schema import clinic_table, id_column, phi_column
+from shared.platform.tables import Instant
+
+customers = clinic_table(
+    "customers",
+    "customers",
+    id_column("id", CustomerId),
+    Column("uid", Text, nullable=False),
+    phi_column("given_name", Text, nullable=False),
+    phi_column("family_name", Text, nullable=False),
+    phi_column("email", Text, nullable=False),
+    phi_column("phone", Text),
+    Column("locale", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    PrimaryKeyConstraint("clinic_id", "id"),
+    UniqueConstraint("clinic_id", "uid"),
+    UniqueConstraint("clinic_id", "email"),
+)
+
+lifetime_values = clinic_table(
+    "customers",
+    "lifetime_values",
+    id_column("customer_id", CustomerId),
+    Column("currency", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    PrimaryKeyConstraint("clinic_id", "customer_id", "currency"),
+)
