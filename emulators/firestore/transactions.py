@@ -27,10 +27,14 @@ _PESSIMISTIC = 2
 
 @dataclass(eq=False)
 class Transaction:
-    """One open transaction. `snapshot` None means: not read yet, or reads the latest, locked."""
+    """One open transaction. `snapshot` None means: not read yet, or reads the latest, locked.
+
+    `age` orders transactions by their first attempt. Attempts may share that one (Google's Python
+    client keeps it on the decorated function), so their own number decides between them.
+    """
 
     number: int
-    age: int
+    age: tuple[int, int]
     begun: float
     read_only: bool = False
     locking: bool = False
@@ -58,7 +62,7 @@ class Transactions:
         for old in list(itertools.takewhile(lambda t: t.begun < now - _LIFE, self._open.values())):
             self._close(old)
         number = next(self._numbers)
-        transaction = Transaction(number, number, now)
+        transaction = Transaction(number, (number, number), now)
         if options.WhichOneof("mode") == "read_only":
             transaction.read_only = True
             transaction.snapshot = self._documents.now()
@@ -67,8 +71,8 @@ class Transactions:
                 self._documents.check_readable(transaction.snapshot)
         elif options.read_write.retry_transaction:
             transaction.locking = True
-            life, age = self._parse(options.read_write.retry_transaction)
-            transaction.age = age if life == self._life else number
+            life, first = self._parse(options.read_write.retry_transaction)
+            transaction.age = (first if life == self._life else number, number)
         else:
             transaction.locking = options.read_write.concurrency_mode == _PESSIMISTIC
         self._open[number] = transaction
