@@ -107,7 +107,7 @@ class Scheduler:
         )
 
     def update_job(self, request: Any) -> Any:
-        """Change a job; an enabled one then goes by its new schedule from now on."""
+        """Change a job; one with a new schedule goes by it from now on."""
         job = self._find(request.job.name)
         paths = list(request.update_mask.paths)
         if not field_mask_pb2.FieldMask(paths=paths).IsValidForDescriptor(JobMessage.DESCRIPTOR):
@@ -117,8 +117,14 @@ class Scheduler:
         _merge(request.job, message, [p for p in paths if p.split(".")[0] in _FIELDS] or _FIELDS)
         cron = rules.complete_job(message)
         stamp(message.user_update_time, self._ground.clock.now())
+        same = message.schedule == job.message.schedule
+        if same and message.time_zone == job.message.time_zone and not job.is_asleep:
+            job.message.CopyFrom(message)
+            self._save(job)
+            return job.shown()
         job.disarm()
         job.message.CopyFrom(message)
+        job.message.ClearField("schedule_time")
         job.cron = cron
         self._resettle(job)
         return job.shown()

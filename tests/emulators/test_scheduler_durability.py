@@ -75,6 +75,23 @@ def test_run_missed_while_down_is_made_up_for_once(
     assert _hours(receiver) == [13, 18]
 
 
+def test_missed_run_outlives_an_update_that_keeps_the_schedule(
+    loop: Loop, receiver: HttpReceiver, start_engine: Start
+) -> None:
+    engine, port = start_engine(Scheduler)
+    client = SchedulerClient(port)
+    name = client.create_job("hourly", "0 * * * *", receiver.url)
+    client.api.update_job(job=client.api.get_job(name=name))
+    client.channel.close()
+    loop.run(engine.stop())
+    loop.ground.clock.jump(NOON + timedelta(hours=1, minutes=30))
+    client = SchedulerClient(start_engine(Scheduler)[1])
+    client.api.update_job(job=client.api.get_job(name=name))
+    client.channel.close()
+    loop.settle()
+    assert _hours(receiver) == [13]
+
+
 def test_paused_job_stays_paused(loop: Loop, receiver: HttpReceiver, restart: Restart) -> None:
     engine = restart(
         lambda client: client.api.pause_job(
