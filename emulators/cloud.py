@@ -3,14 +3,12 @@
 import asyncio
 import fcntl
 import importlib
-import importlib.util
-import logging
 import os
 import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,8 +26,6 @@ from emulators.postgres import Postgres
 from emulators.tokens import TokenIssuer
 from emulators.wiring import FILE, ROOT, load
 
-log = logging.getLogger(__name__)
-
 ADDRESS = "127.0.0.1"
 LOGIN = "clinicloop_app"
 _MIGRATIONS = "shared.platform.migrations"
@@ -43,14 +39,6 @@ class Spec:
     where: str
     variable: str
     scheme: str = ""
-
-    def present(self) -> bool:
-        try:
-            self.load()
-        except ImportError as error:
-            log.warning("%s is left out: %s", self.where, error)
-            return False
-        return True
 
     def load(self) -> type[Any]:
         module, name = self.where.split(":")
@@ -136,16 +124,18 @@ class LocalCloud:
         self._restarting = asyncio.Lock()
         options.folder.mkdir(parents=True, exist_ok=True)
         clock = VirtualClock(options.folder / "clock")
+        kept = Journal(options.folder / "engines", "tokens")
         self.ground = Ground(
             clock=clock,
             agenda=Agenda(clock),
             faults=Faults(clock, Random(options.seed)),  # noqa: S311 -- repeatable, not secret
-            tokens=TokenIssuer(clock, Journal(options.folder / "engines", "tokens")),
+            tokens=TokenIssuer(clock, kept),
             random=Random(options.seed),  # noqa: S311 -- likewise
             folder=options.folder / "engines",
             project=options.project,
             settings={name.lower(): value for name, value in _CREDENTIALS.items()},
         )
+        kept.close()
 
     @property
     def url(self) -> str:
@@ -171,22 +161,24 @@ class LocalCloud:
         self._set_clock()
         host_port = self.options.host_port or _free_port()
         host = f"http://{ADDRESS}:{host_port}"
-        self.ground.settings |= {"host": host, "webhooks": f"{host}/webhooks"}
+        self.ground.settings["host"] = host
         database = asyncio.create_task(self._start_database("postgres" in wanted))
         try:
             await self._start_engines(wanted)
         finally:
             await asyncio.wait([database])
         database.result()
+        # Only now, so that nothing an engine does while it starts is sent to a host not yet there.
+        self.ground.settings["webhooks"] = f"{host}/webhooks"
         self.environment |= self._own_environment(host)
+        work = [self._migrate()] if "postgres" in wanted else []
         if "host" in wanted:
+            log_file = self.options.folder / "host.log"
             self.host = HostProcess(
-                host_port,
-                self.options.functions,
-                self.options.wiring,
-                self.options.folder / "host.log",
+                host_port, self.options.functions, self.options.wiring, log_file
             )
-            await asyncio.gather(self.host.start(self._host_environment()), self._provision(host))
+            work += [self.host.start(self._host_environment()), self._provision(host)]
+        await _all(work)
         self._agenda_runs = asyncio.create_task(self.ground.agenda.run())
         await self._start_console()
 
@@ -274,11 +266,11 @@ class LocalCloud:
             self.admin_url = self.postgres.url
             password = _kept_secret(self.options.folder / "postgres" / "app-password")
             self.environment["DATABASE_URL"] = self.postgres.login_url(LOGIN, password)
-        if wanted and importlib.util.find_spec(_MIGRATIONS) is not None:
-            await asyncio.to_thread(self._migrate)
 
-    def _migrate(self) -> None:
-        done = subprocess.run(
+    async def _migrate(self) -> None:
+        """Bring the schema up to date; makes the functions' login on a new database."""
+        done = await asyncio.to_thread(
+            subprocess.run,
             [sys.executable, "-m", _MIGRATIONS],
             capture_output=True,
             check=False,
@@ -296,7 +288,7 @@ class LocalCloud:
         for name, spec in ENGINES.items():
             if spec.variable in _OFFICIAL and (address := os.environ.get(spec.variable)):
                 self.environment[spec.variable] = address
-            elif name in wanted and spec.present():
+            elif name in wanted:
                 await self._start_engine(name, 0)
                 address = f"{spec.scheme}{ADDRESS}:{self.ports[name]}"
                 self.environment[spec.variable] = address
@@ -340,6 +332,17 @@ class LocalCloud:
 
         self._console = Console(self)
         self.ports["console"] = await self._console.start(self.options.console_port)
+
+
+async def _all(work: list[Coroutine[Any, Any, None]]) -> None:
+    """Do everything at once; when one part fails, the others have ended before that is raised."""
+    tasks = [asyncio.create_task(part) for part in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _kept_secret(file: Path) -> str:

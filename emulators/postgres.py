@@ -243,7 +243,7 @@ def _pid_file(data: Path) -> list[str]:
         return []
 
 
-def _await_predecessor(data: Path, patience: float = 10) -> None:
+def _await_predecessor(data: Path, patience: float = 3) -> None:
     """See to the server that postmaster.pid names: dead, it is forgotten; ending, waited for.
 
     A server whose cloud was killed shuts itself down, which takes a moment.

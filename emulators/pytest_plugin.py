@@ -1,4 +1,8 @@
-"""A running local cloud for tests; `pytest_plugins = ["emulators.pytest_plugin"]` brings it in."""
+"""A running local cloud for tests.
+
+A folder of tests gets the fixture with `from emulators.pytest_plugin import local_cloud` in its
+conftest.py; `running` gives a cloud with other options.
+"""
 
 import asyncio
 import threading

@@ -1,6 +1,6 @@
 // Polls /api/state and redraws the sections that changed.
 
-import { h } from "./dom.js";
+import { h, rowId } from "./dom.js";
 import { sections } from "./sections.js";
 
 const PACE = 1000; // milliseconds between two looks
@@ -66,7 +66,7 @@ function drawSection(section, state) {
   const rows = section.rows(state);
   const text = JSON.stringify(rows);
   if (drawn.get(section.id) === text) return;
-  const first = !drawn.has(section.id);
+  const first = !seen.has(section.id);
   drawn.set(section.id, text);
   const keys = new Set(rows.map(section.key));
   const before = seen.get(section.id) ?? new Set();
@@ -119,8 +119,22 @@ document.getElementById("move").addEventListener("submit", (event) => {
   move(/^[+P]/.test(text) ? { by: text } : { to: text });
 });
 
+/** Opens the row that the address's fragment names, and brings it into view. */
+async function openNamed() {
+  const name = decodeURIComponent(location.hash.slice(1));
+  for (const section of sections) {
+    const key = [...(seen.get(section.id) ?? [])].find((each) => rowId(each) === name);
+    if (!key) continue;
+    section.open.add(key);
+    drawn.delete(section.id);
+    await look();
+    document.getElementById(name)?.scrollIntoView({ block: "center" });
+  }
+}
+window.addEventListener("hashchange", openNamed);
+
 async function follow() {
   if (!document.hidden) await look();
   setTimeout(follow, PACE);
 }
-follow();
+follow().then(openNamed);

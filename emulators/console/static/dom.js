@@ -51,7 +51,7 @@ export function table({ caption, columns, rows, key, detail, open, fresh }) {
   });
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     h("table", {},
-      h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column.name)))),
+      h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", class: column.class }, column.name)))),
       h("tbody", {}, body)));
 }
 

@@ -7,7 +7,7 @@ const MOODS = { acked: "good", nacked: "bad", "dead-lettered": "bad", expired: "
 function plain(id, title, empty, columns, more = {}) {
   const open = new Set();
   return {
-    id, title, empty,
+    id, title, empty, open,
     rows: (state) => state[id] ?? [],
     key: (row) => String(row.id ?? row.name),
     draw(rows, { act, fresh, state }) {
@@ -49,7 +49,7 @@ function way(event, state) {
 function delivered(event) {
   const last = new Map(event.deliveries.map((step) => [step.subscription, step]));
   const bad = [...last.values()].filter((step) => step.outcome !== "acked").length;
-  if (!last.size) return tag(event.sent_at ? "no subscriber yet" : "waiting", "soft");
+  if (!last.size) return tag(event.sent_at ? "no delivery" : "waiting", "soft");
   return bad ? tag(`${bad} of ${last.size} failing`, "bad") : tag(`${last.size} acked`, "good");
 }
 
@@ -110,7 +110,7 @@ const mirrors = plain("mirrors", "Status mirrors", "Firestore holds no document 
   { name: "Updated", cell: (row) => instant(row.updated_at) },
 ], { key: (row) => row.path });
 
-const fields = (data) => Object.entries(data).map(([name, value]) =>
+const fields = (data) => Object.entries(data).filter(([name]) => name !== "updated_at").map(([name, value]) =>
   `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`).join("  ");
 
 const TIMER_MOODS = { scheduled: "good", fired: "soft", cancelled: "soft" };
