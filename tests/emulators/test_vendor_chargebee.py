@@ -121,6 +121,12 @@ def test_wrong_number_is_refused(world: World) -> None:
     assert (caught.value.api_error_code, caught.value.param) == ("param_wrong_value", "start_date")
 
 
+def test_nested_value_for_a_plain_parameter_is_refused(world: World) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        world.sdk.Customer.create({"id": {"is": "c1"}})
+    assert (caught.value.http_status_code, caught.value.param) == (400, "id")
+
+
 def test_wrong_api_key_is_refused(world: World) -> None:
     world.loop.ground.settings["chargebee_api_key"] = "another"
     with pytest.raises(APIError) as caught:

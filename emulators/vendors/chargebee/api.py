@@ -62,7 +62,7 @@ class Chargebee:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        # Faults strike the API in `_answering`, where they get Chargebee's shape, not the test hooks.
+        # Faults strike in `_answering`, in Chargebee's shape, and leave the test hooks alone.
         self._server = HttpServer(ground, f"{self.name}-local")
         self._faulty = http_middleware(ground.faults, self.name)
         self._journal = ground.journal(self.name)
@@ -70,6 +70,8 @@ class Chargebee:
         self._sender = EventSender(ground, self._journal)
         self._billing = Billing(self._site)
         self._site.on_event = self._sender.tell
+        for event in list(self._site.tables["event"].values())[-200:]:
+            self._sender.note(json.loads(event["_body"]))
         self._reading = Reading(self._site)
         self._customers = Customers(self._site, self._billing)
         self._invoices = Invoices(self._site, self._billing)
@@ -206,9 +208,8 @@ class Chargebee:
             error = _OUTAGES.get(response.status)
             if error is None:
                 return response
-            return web.json_response(
-                error.body(), status=error.status, headers={"Retry-After": "1"}
-            )
+            headers = {"Retry-After": "1"} if error.status == 429 else None
+            return web.json_response(error.body(), status=error.status, headers=headers)
 
         return answer
 

@@ -315,6 +315,7 @@ class Billing:
 
     def _renew(self, sub: Resource, at: int) -> None:
         models.begin_term(sub, at)
+        models.settle_renewal(sub)
         self.finish(sub, "subscription_renewed", self.bill(sub, at))
 
     def _cancel(self, sub: Resource, at: int) -> None:

@@ -85,32 +85,34 @@ def nest(pairs: Iterable[tuple[str, str]]) -> Resource:
     return form
 
 
+def text(form: Resource, name: str) -> str:
+    """A plain value, blank when absent."""
+    value = form.get(name, "")
+    if not isinstance(value, str):
+        raise wrong(name)
+    return value
+
+
 def integer(form: Resource, name: str) -> int | None:
     """A whole number that is not negative, or None when absent or blank."""
-    text = form.get(name)
-    if text in (None, ""):
-        return None
-    if not isinstance(text, str) or not text.isdigit():
+    given = text(form, name)
+    if given and not given.isdecimal():
         raise wrong(name, "should be a whole number")
-    return int(text)
+    return int(given) if given else None
 
 
 def flag(form: Resource, name: str) -> bool | None:
-    text = form.get(name)
-    if text in (None, ""):
-        return None
-    if text not in ("true", "false"):
+    given = text(form, name)
+    if given not in ("", "true", "false"):
         raise wrong(name, "should be true or false")
-    return bool(text == "true")
+    return given == "true" if given else None
 
 
 def choice(form: Resource, name: str, allowed: tuple[str, ...]) -> str | None:
-    text = form.get(name)
-    if text in (None, ""):
-        return None
-    if text not in allowed:
+    given = text(form, name)
+    if given and given not in allowed:
         raise wrong(name, f"allowed are {', '.join(allowed)}")
-    return str(text)
+    return given or None
 
 
 def copy_fields(form: Resource, into: Resource, names: Iterable[str]) -> bool:

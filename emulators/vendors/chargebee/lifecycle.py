@@ -11,6 +11,7 @@ from emulators.vendors.chargebee.forms import (
     choice,
     flag,
     integer,
+    text,
     wrong,
 )
 from emulators.vendors.chargebee.subscriptions import Subscriptions
@@ -120,9 +121,9 @@ class Lifecycle(Subscriptions):
         sub, now = self._find(id_), self._site.now()
         if sub["status"] == "cancelled":
             raise bad_state("Subscription is already cancelled")
-        reason = form.get("cancel_reason_code") or None
-        at = self._cancel_date(sub, form)
-        if at is None or sub["status"] == "future":
+        reason = text(form, "cancel_reason_code") or None
+        at = None if sub["status"] == "future" else self._cancel_date(sub, form)
+        if at is None:
             models.cancel(sub, now, reason)
             self._billing.finish(sub, "subscription_cancelled")
         else:
@@ -151,7 +152,7 @@ class Lifecycle(Subscriptions):
 
     def remove_scheduled_cancellation(self, id_: str, _form: Resource) -> Resource:
         sub = self._find(id_)
-        if sub["status"] not in ("non_renewing", "in_trial") or not sub.get("cancelled_at"):
+        if sub["status"] in ("cancelled", "paused") or not sub.get("cancelled_at"):
             raise bad_state("No cancellation is scheduled for this subscription")
         models.unschedule_cancel(sub)
         self._billing.finish(sub, "subscription_scheduled_cancellation_removed")

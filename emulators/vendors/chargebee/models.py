@@ -115,8 +115,9 @@ def next_step(sub: Resource) -> Due | None:
             (sub.get("cancelled_at"), Step.CANCEL),
             (sub.get("pause_date"), Step.PAUSE),
             (sub.get("changes_scheduled_at"), Step.CHANGE),
-            (sub["current_term_end"], Step.RENEW if status == "active" else Step.CANCEL),
         ]
+        if status == "active":
+            candidates.append((sub["current_term_end"], Step.RENEW))
     elif status == "paused":
         candidates = [
             (sub.get("cancelled_at"), Step.CANCEL),
@@ -164,6 +165,13 @@ def schedule_cancel(sub: Resource, at: int, now: int, reason: str | None) -> Non
     sub.update(cancelled_at=at, cancel_schedule_created_at=now)
     if reason:
         sub["cancel_reason_code"] = reason
+    settle_renewal(sub)
+
+
+def settle_renewal(sub: Resource) -> None:
+    """No renewal, thus `non_renewing`, once the cancellation falls into the current term."""
+    if sub.get("cancelled_at", sub["current_term_end"] + 1) > sub["current_term_end"]:
+        return
     if sub["status"] == "active":
         sub["status"] = "non_renewing"
     sub.pop("next_billing_at", None)
@@ -301,7 +309,7 @@ def end_dunning(invoice: Resource, how: str) -> None:
     invoice.pop("next_retry_at", None)
 
 
-def void(invoice: Resource, at: int, reason: str | None) -> None:
+def void(invoice: Resource, at: int, reason: str) -> None:
     invoice.update(status="voided", voided_at=at, amount_due=0, amount_to_collect=0)
     invoice.pop("next_retry_at", None)
     if reason:

@@ -50,7 +50,7 @@ def _text(value: Any) -> str:
 
 
 def _whole(name: str, text: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise wrong(name, "should be a whole number")
     return int(text)
 
@@ -120,8 +120,8 @@ def _newest_since(table: dict[str, Resource], form: Resource) -> Iterator[Resour
     conditions = form.get("updated_at")
     since = 0
     if isinstance(conditions, dict):
-        since = int(conditions["after"]) if conditions.get("after", "").isdigit() else 0
-        if (low := (_words(conditions.get("between", "")) or [""])[0]).isdigit():
+        since = int(conditions["after"]) if conditions.get("after", "").isdecimal() else 0
+        if (low := (_words(conditions.get("between", "")) or [""])[0]).isdecimal():
             since = max(since, int(low))
     for row in reversed(table.values()):
         if since and row["updated_at"] < since:

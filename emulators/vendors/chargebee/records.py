@@ -13,6 +13,7 @@ from emulators.vendors.chargebee.forms import (
     copy_fields,
     integer,
     shown,
+    text,
     wrong,
 )
 from emulators.vendors.chargebee.query import select
@@ -40,7 +41,7 @@ _CATALOG: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
          "metered": False, "channel": "web"},
     ),
     "item_price": (
-        ("id", "name", "item_id", "pricing_model"),
+        ("id", "name", "item_id"),
         {"status": "active", "currency_code": "EUR", "free_quantity": 0, "is_taxable": True,
          "channel": "web"},
     ),
@@ -48,8 +49,8 @@ _CATALOG: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 _NUMBERS = ("price", "period", "trial_period", "net_term_days")
 
 
-def _new_id(site: Site, kind: str, form: Resource, prefix: str = "") -> str:
-    id_ = str(form.get("id") or site.new_id(prefix))
+def _new_id(site: Site, kind: str, form: Resource) -> str:
+    id_ = text(form, "id") or site.new_id()
     if id_ in site.tables[kind]:
         raise ApiError(400, "duplicate_entry", f"The value {id_} is already present.", "id")
     return id_
@@ -119,7 +120,7 @@ class Customers:
     @staticmethod
     def _fill(customer: Resource, form: Resource) -> bool:
         try:
-            models.card_outcome(form.get("cf_test_card", "ok"), 0)
+            models.card_outcome(text(form, "cf_test_card"), 0)
         except ValueError as error:
             raise wrong("cf_test_card", str(error)) from None
         days = integer(form, "net_term_days")
@@ -132,9 +133,10 @@ class Customers:
     def update(self, id_: str, form: Resource) -> Resource:
         """Change fields. A new `cf_test_card` is a new card, which begins its behaviour anew."""
         customer = self._site.find("customer", id_)
-        if self._fill(customer, form):
-            if "cf_test_card" in form:
-                customer["_used"] = 0
+        changed = self._fill(customer, form)
+        if "cf_test_card" in form:
+            customer["_used"] = 0
+        if changed or "cf_test_card" in form:
             self._site.save("customer", customer)
             self._site.emit("customer_changed", customer=customer)
         return {"customer": shown(customer)}
@@ -179,14 +181,14 @@ class Invoices:
         """A payment made elsewhere (cash, transfer)."""
         invoice = self._open(id_, "paid")
         details = form.get("transaction")
-        if not isinstance(details, dict) or not details.get("payment_method"):
+        if not isinstance(details, dict) or not text(details, "payment_method"):
             raise blank("transaction[payment_method]")
         amount = integer(details, "amount") or invoice["amount_due"]
         if amount > invoice["amount_due"]:
             raise wrong("transaction[amount]", "is more than the amount due")
         txn = self._billing.transaction(invoice, amount)
         txn.update(payment_method=details["payment_method"], gateway="not_applicable")
-        txn.update(reference_number=details.get("reference_number", ""), amount_unused=0)
+        txn.update(reference_number=text(details, "reference_number"), amount_unused=0)
         models.link_payment(invoice, txn, txn["date"])
         self._billing.after_invoice(invoice, txn)
         return {"invoice": shown(invoice), "transaction": shown(txn)}
@@ -203,7 +205,7 @@ class Invoices:
         invoice = self._site.find("invoice", id_)
         if invoice["status"] == "voided":
             raise bad_state("Invoice is already voided")
-        models.void(invoice, self._site.now(), form.get("void_reason_code"))
+        models.void(invoice, self._site.now(), text(form, "void_reason_code"))
         self._billing.after_invoice(invoice)
         return {"invoice": shown(invoice)}
 
@@ -217,7 +219,7 @@ class Catalog:
     def create(self, kind: str, form: Resource) -> Resource:
         required, defaults = _CATALOG[kind]
         for name in required:
-            if not form.get(name) and name != "pricing_model":
+            if not text(form, name):
                 raise blank(name)
         _new_id(self._site, kind, form)
         resource: Resource = {**defaults, **form, "deleted": False, "object": kind}

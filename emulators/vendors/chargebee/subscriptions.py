@@ -18,6 +18,7 @@ from emulators.vendors.chargebee.forms import (
     flag,
     integer,
     shown,
+    text,
     wrong,
 )
 from emulators.vendors.chargebee.store import Site
@@ -54,7 +55,7 @@ class Subscriptions:
         items: list[Resource] = []
         plans: list[Resource] = []
         for number, row in enumerate(rows):
-            if not isinstance(row, dict) or not row.get("item_price_id"):
+            if not isinstance(row, dict) or not text(row, "item_price_id"):
                 raise blank(f"subscription_items[item_price_id][{number}]")
             price = self._site.tables["item_price"].get(row["item_price_id"])
             if price is None or price["status"] != "active":
@@ -88,7 +89,7 @@ class Subscriptions:
         site, now = self._site, self._site.now()
         site.find("customer", customer_id)
         items, plan = self._items(form)
-        id_ = form.get("id") or site.new_id()
+        id_ = text(form, "id") or site.new_id()
         if id_ in site.tables["subscription"]:
             raise ApiError(400, "duplicate_entry", f"The value {id_} is already present.", "id")
         sub = _blank_subscription(id_, customer_id)
@@ -179,11 +180,10 @@ class Subscriptions:
         sub = self._find(id_)
         if sub["status"] == "cancelled":
             self._must_be(sub, (), "changed")
+        if "subscription_items" not in form:
+            return self.update(id_, form)
         copy_fields(form, sub, _PLAIN)
         self._move_dates(sub, form)
-        if "subscription_items" not in form:
-            self._billing.finish(sub, "subscription_changed")
-            return self.answer(sub)
         items, plan = self._items(form)
         option = choice(form, "change_option", ("immediately", "end_of_term"))
         if flag(form, "end_of_term") or option == "end_of_term":

@@ -51,20 +51,11 @@ class EventSender:
 
     def tell(self, event: Resource, body: bytes) -> None:
         """Send an event, or hold it back; durable with the event itself."""
-        content = event["content"]
-        subject = next((part["id"] for part in content.values()), "")
-        note = {
-            "id": event["id"],
-            "event_type": event["event_type"],
-            "occurred_at": event["occurred_at"],
-            "subject": subject,
-            "delivery": event["webhook_status"],
-        }
-        self.sent.append(note)
+        note = self.note(event)
         if "webhooks" not in self._ground.settings:
             return
         share = float(self._ground.settings.get("chargebee_disorder", "0.1"))
-        seed = f"{event['event_type']} {subject} {event['occurred_at']}"
+        seed = f"{event['event_type']} {note['subject']} {event['occurred_at']}"
         lot = crc32(seed.encode()) / 2**32
         seconds = 2 + crc32(b"delay " + seed.encode()) % 59
         if lot < share:
@@ -76,6 +67,18 @@ class EventSender:
             self._keep(event["id"], seconds, body)
         else:
             self._post(body)
+
+    def note(self, event: Resource) -> dict[str, Any]:
+        """Remember an event for the console; the note may be completed."""
+        note = {
+            "id": event["id"],
+            "event_type": event["event_type"],
+            "occurred_at": event["occurred_at"],
+            "subject": next((part["id"] for part in event["content"].values()), ""),
+            "delivery": event["webhook_status"],
+        }
+        self.sent.append(note)
+        return note
 
     def _keep(self, id_: str, seconds: int, body: bytes) -> None:
         due = micros(self._ground.clock.now()) + seconds * 1_000_000
