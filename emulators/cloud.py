@@ -186,7 +186,9 @@ class LocalCloud:
         """Stop every part; what lasts stays in the folder. Idempotent."""
         if self._console is not None:
             await self._console.stop()
-        if self.host is not None:
+        if self.host is not None and self.options.throwaway:
+            self.host.kill()
+        elif self.host is not None:
             await self.host.stop()
         if self._agenda_runs is not None:
             self._agenda_runs.cancel()
@@ -246,13 +248,13 @@ class LocalCloud:
             raise CloudError(f"a local cloud is running on {self.options.folder}") from None
 
     def _set_clock(self) -> None:
-        clock = self.ground.clock
-        if self.options.starts is not None:
-            clock.jump(self.options.starts)
+        clock, starts = self.ground.clock, self.options.starts
         if self.options.frozen:
-            clock.freeze()
-        else:
-            clock.run()
+            clock.freeze(starts)
+            return
+        clock.run()
+        if starts is not None:
+            clock.jump(starts)
 
     async def _start_database(self, wanted: bool) -> None:
         """Our PostgreSQL and the schema, or the database that DATABASE_URL names."""

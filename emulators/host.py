@@ -55,9 +55,11 @@ def load_agent(name: str, source: Path) -> "WSGIApplication":
         return create(name, str(source), "http")
 
 
-def load_api(name: str) -> "WSGIApplication":
-    """The Flask app `app` of `functions.<name>.main`."""
-    app: WSGIApplication = importlib.import_module(f"functions.{name}.main").app
+def load_api(name: str, folder: Path) -> "WSGIApplication":
+    """The Flask app `app` of the module `functions.<name>.main`, `functions` being the folder."""
+    if str(folder.parent) not in sys.path:
+        sys.path.append(str(folder.parent))
+    app: WSGIApplication = importlib.import_module(f"{folder.name}.{name}.main").app
     return app
 
 
@@ -69,7 +71,7 @@ def load(parts: wiring.Wiring, folder: Path) -> dict[str, "WSGIApplication"]:
             mounts[f"/{name}"] = (
                 load_agent(name, folder / name / "main.py")
                 if function.kind == "agent"
-                else load_api(name)
+                else load_api(name, folder.absolute())
             )
         except Exception as error:
             raise RuntimeError(f"the function {name} could not be loaded") from error
