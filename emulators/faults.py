@@ -120,7 +120,7 @@ def http_middleware(faults: Faults, target: str) -> Any:
     return middleware
 
 
-class FaultInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-ignore]
+class FaultInterceptor(grpc.aio.ServerInterceptor):
     """Acts the faults of `target` out on unary gRPC calls; streams meet only DOWN and ERROR."""
 
     def __init__(self, faults: Faults, target: str) -> None:
@@ -129,9 +129,9 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Any:
         handler = await continuation(handler_call_details)
         kind = self._faults.strike(self._target, handler_call_details.method, *_CALL_KINDS)
         if kind is None or handler is None:
@@ -159,7 +159,7 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused
         )
 
 
-def _refuse(handler: Any) -> grpc.RpcMethodHandler:
+def _refuse(handler: Any) -> Any:
     async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "The service is unavailable.")
 

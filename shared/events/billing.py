@@ -51,7 +51,7 @@ class SubscriptionChanged(
     version: int
 
 
-class InvoiceFact(Event, type="invoice.fact", subject="invoice_id"):
+class InvoiceFact(Event, subject="invoice_id"):
     """What every fact about an invoice says; never emitted itself."""
 
     clinic_id: ClinicId
@@ -60,19 +60,19 @@ class InvoiceFact(Event, type="invoice.fact", subject="invoice_id"):
     version: int
 
 
-class InvoiceChanged(InvoiceFact, type="invoice.changed", subject="invoice_id"):
+class InvoiceChanged(InvoiceFact, type="invoice.changed"):
     """A newer version of an invoice was stored."""
 
     status: InvoiceStatus
 
 
-class InvoicePaid(InvoiceFact, type="invoice.paid", subject="invoice_id"):
+class InvoicePaid(InvoiceFact, type="invoice.paid"):
     """An invoice was paid in full. Said once per invoice."""
 
     amount: Money
 
 
-class InvoicePaymentFailed(InvoiceFact, type="invoice.payment_failed", subject="invoice_id"):
+class InvoicePaymentFailed(InvoiceFact, type="invoice.payment_failed"):
     """A collection attempt was declined. Said once per attempt (1, 2, ...)."""
 
     amount: Money
@@ -80,13 +80,13 @@ class InvoicePaymentFailed(InvoiceFact, type="invoice.payment_failed", subject="
     decline: Decline
 
 
-class InvoiceRetryDue(InvoiceFact, type="invoice.retry_due", subject="invoice_id"):
+class InvoiceRetryDue(InvoiceFact, type="invoice.retry_due"):
     """The ladder says that now is the time to try again; `attempt` is the one to make."""
 
     attempt: int
 
 
-class InvoiceDunningExhausted(InvoiceFact, type="invoice.dunning_exhausted", subject="invoice_id"):
+class InvoiceDunningExhausted(InvoiceFact, type="invoice.dunning_exhausted"):
     """The ladder ended without success; nothing more is tried by itself."""
 
     amount: Money

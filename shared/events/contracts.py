@@ -26,7 +26,7 @@ class PlanChange(StrEnum):
     END_OF_TERM = "end_of_term"
 
 
-class ContractFact(Event, type="contract.fact", subject="contract_id"):
+class ContractFact(Event, subject="contract_id"):
     """What every fact about a contract says; never emitted itself."""
 
     clinic_id: ClinicId
@@ -35,14 +35,14 @@ class ContractFact(Event, type="contract.fact", subject="contract_id"):
     version: int
 
 
-class ContractRequested(ContractFact, type="contract.requested", subject="contract_id"):
+class ContractRequested(ContractFact, type="contract.requested"):
     """A portal inserted a contract; the billing provider does not know it yet."""
 
     starts_on: date
     ends_on: date
 
 
-class ContractCreated(ContractFact, type="contract.created", subject="contract_id"):
+class ContractCreated(ContractFact, type="contract.created"):
     """The billing provider knows the contract and its renewal is scheduled."""
 
     starts_on: date
@@ -50,56 +50,60 @@ class ContractCreated(ContractFact, type="contract.created", subject="contract_i
     renewal_at: datetime
 
 
-class ContractActivated(ContractFact, type="contract.activated", subject="contract_id"):
+class ContractActivated(ContractFact, type="contract.activated"):
     """Its first day came."""
 
 
-class ContractPlanChanged(ContractFact, type="contract.plan_changed", subject="contract_id"):
+class ContractPlanChanged(ContractFact, type="contract.plan_changed"):
     """Another plan was chosen."""
 
     takes_effect: PlanChange
 
 
-class ContractPaused(ContractFact, type="contract.paused", subject="contract_id"):
+class ContractPaused(ContractFact, type="contract.paused"):
     """The term stands still."""
 
 
-class ContractResumed(ContractFact, type="contract.resumed", subject="contract_id"):
+class ContractResumed(ContractFact, type="contract.resumed"):
     """The term goes on and ends later by as long as it stood still."""
 
     ends_on: date
 
 
-class ContractCancellationScheduled(
-    ContractFact, type="contract.cancellation_scheduled", subject="contract_id"
-):
+class ContractCancellationScheduled(ContractFact, type="contract.cancellation_scheduled"):
     """It will not renew: it ends with its term."""
 
     ends_on: date
 
 
-class ContractCancellationUndone(
-    ContractFact, type="contract.cancellation_undone", subject="contract_id"
-):
+class ContractCancellationUndone(ContractFact, type="contract.cancellation_undone"):
     """It renews after all."""
 
 
-class ContractCancelled(ContractFact, type="contract.cancelled", subject="contract_id"):
+class ContractCancelled(ContractFact, type="contract.cancelled"):
     """It ended without renewal: at once, or at the end of its term."""
 
     at_term: bool
 
 
-class ContractRenewed(ContractFact, type="contract.renewed", subject="contract_id"):
+class ContractRenewed(ContractFact, type="contract.renewed"):
     """A new term followed; `successor_id` is the new contract."""
 
     successor_id: ContractId
     ends_on: date
 
 
-class ContractCompleted(ContractFact, type="contract.completed", subject="contract_id"):
+class ContractSucceeded(ContractFact, type="contract.succeeded"):
+    """This contract exists because `predecessor_id` was renewed."""
+
+    predecessor_id: ContractId
+    starts_on: date
+    ends_on: date
+
+
+class ContractCompleted(ContractFact, type="contract.completed"):
     """The treatment ended with an upfront option; the subscription goes on monthly."""
 
 
-class ContractRejected(ContractFact, type="contract.rejected", subject="contract_id"):
+class ContractRejected(ContractFact, type="contract.rejected"):
     """The billing provider has no such subscription of this customer."""

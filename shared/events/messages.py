@@ -23,7 +23,7 @@ class MessageFailure(StrEnum):
     BLOCKED = "blocked"
 
 
-class MessageFact(Event, type="message.fact", subject="message_id"):
+class MessageFact(Event, subject="message_id"):
     """What every fact about a message says; never emitted itself."""
 
     clinic_id: ClinicId
@@ -33,25 +33,25 @@ class MessageFact(Event, type="message.fact", subject="message_id"):
     version: int
 
 
-class MessageQueued(MessageFact, type="message.queued", subject="message_id"):
+class MessageQueued(MessageFact, type="message.queued"):
     """A message is to be sent now."""
 
 
-class MessageAccepted(MessageFact, type="message.accepted", subject="message_id"):
+class MessageAccepted(MessageFact, type="message.accepted"):
     """A provider took it; that is not delivery."""
 
 
-class MessageDelivered(MessageFact, type="message.delivered", subject="message_id"):
+class MessageDelivered(MessageFact, type="message.delivered"):
     """The provider reports that it arrived."""
 
 
-class MessageFailed(MessageFact, type="message.failed", subject="message_id"):
+class MessageFailed(MessageFact, type="message.failed"):
     """It did not arrive, possibly after having been accepted."""
 
     failure: MessageFailure
 
 
-class MessageExpired(MessageFact, type="message.expired", subject="message_id"):
+class MessageExpired(MessageFact, type="message.expired"):
     """It had become pointless before it could be sent."""
 
 

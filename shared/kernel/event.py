@@ -17,10 +17,11 @@ _ALLOWED = (TypedId, Enum, Money, date, datetime, int, bool)
 class Event(BaseModel):
     """Base of all events.
 
-    `class ContractCreated(Event, type="contract.created", subject="contract_id")`. The topic is
-    `<noun>-events` unless `topic=` says otherwise; the ordering key is the subject's id. Fields may
-    only be typed ids, enums, Money, dates, instants, integers and booleans (or None, or tuples of
-    them): another type is refused with `TypeError` when the class is defined.
+    `class ContractCreated(Event, type="contract.created", subject="contract_id")`; a class without a
+    type is a base for others, which inherit its subject. The topic is `<noun>-events` unless
+    `topic=` says otherwise; the ordering key is the subject's id. Fields may only be typed ids,
+    enums, Money, dates, instants, integers and booleans (or None, or tuples of them): another type
+    is refused with `TypeError` when the class is defined.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,18 +30,20 @@ class Event(BaseModel):
     topic: ClassVar[str]
     subject_field: ClassVar[str]
 
+    def __init_subclass__(cls, **_: Any) -> None:
+        super().__init_subclass__()
+
     @classmethod
     def __pydantic_init_subclass__(cls, **keywords: Any) -> None:
-        try:
-            cls.type, cls.subject_field = keywords["type"], keywords["subject"]
-        except KeyError as missing:
-            raise TypeError(f"{cls.__name__} must name its {missing}") from None
-        cls.topic = keywords.get("topic", f"{cls.type.partition('.')[0]}-events")
+        cls.subject_field = str(keywords.get("subject") or getattr(cls, "subject_field", ""))
+        if cls.subject_field not in cls.model_fields:
+            raise TypeError(f"{cls.__name__} must name the field that is its subject")
         for name, field in cls.model_fields.items():
             if not _allowed(field.annotation):
                 raise TypeError(f"{cls.__name__}.{name}: {field.annotation} may carry PHI")
-        if cls.subject_field not in cls.model_fields:
-            raise TypeError(f"{cls.__name__} has no field {cls.subject_field}")
+        if "type" in keywords:
+            cls.type = keywords["type"]
+            cls.topic = keywords.get("topic", f"{cls.type.partition('.')[0]}-events")
 
     @property
     def subject(self) -> TypedId:

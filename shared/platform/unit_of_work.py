@@ -5,10 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
 
 from shared.kernel import clock
+from shared.kernel.errors import NotFound
 from shared.kernel.event import Event, Occurrence
 from shared.kernel.ids import ClinicId, EventId, TypedId
 from shared.kernel.work import Work
@@ -81,6 +84,24 @@ def clinics(work: Work) -> list[ClinicId]:
     """All clinics, for work that visits each with `work.within`."""
     found = sql(work).execute(select(tables.clinics.c.id).order_by(tables.clinics.c.id))
     return list(found.scalars())
+
+
+def clinic_zone(work: Work) -> ZoneInfo:
+    """The time zone in which the entered clinic's days begin. Raises `NotFound`."""
+    query = select(tables.clinics.c.time_zone).where(tables.clinics.c.id == work.clinic_id)
+    found = sql(work).execute(query).scalar_one_or_none()
+    if found is None:
+        raise NotFound("not-found", "There is no such clinic.")
+    return ZoneInfo(found)
+
+
+def save_clinic(clinic_id: ClinicId, name: str, time_zone: str, work: Work) -> None:
+    """Make a clinic known, or rename it."""
+    statement = insert(tables.clinics).values(id=clinic_id, name=name, time_zone=time_zone)
+    changed = statement.on_conflict_do_update(
+        index_elements=["id"], set_={"name": name, "time_zone": time_zone}
+    )
+    sql(work).execute(changed)
 
 
 @contextmanager

@@ -1,0 +1,21 @@
+"""What can be asked of the clinics context; also the bodies of its routes."""
+
+from typing import Annotated
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("not an IANA time zone")
+    return name
+
+
+class SaveClinic(BaseModel):
+    """A clinic's name, and the IANA time zone in which its days begin."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    time_zone: Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]

@@ -1,0 +1,226 @@
+"""What a contract is and how it lives: pure rules, no clock, no storage.
+
+A contract binds a customer to a plan of a treatment for a term. Days are days of the clinic's time
+zone; `ends_on` is the first day after the term. It is renewed one day before that.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from dateutil.relativedelta import relativedelta
+
+from shared.events.contracts import ContractStatus, PlanChange
+from shared.kernel.errors import Conflict, Invalid, RuleViolated
+from shared.kernel.ids import ContractId, CustomerId
+
+RENEWAL_TIMER = "contract.renewal"
+ACTIVATION_TIMER = "contract.activation"
+FARTHEST_START = timedelta(days=366)
+OPEN = frozenset({ContractStatus.FUTURE, ContractStatus.ACTIVE, ContractStatus.PAUSED})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a treatment is sold: the provider's item price, the term, and whether it is upfront."""
+
+    code: str
+    treatment: str
+    item_price_id: str
+    monthly_item_price_id: str
+    term_months: int
+    upfront: bool
+    active: bool
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One term. `linked` says that the billing provider knows it; `subscription_id` is theirs."""
+
+    id: ContractId
+    customer_id: CustomerId
+    plan: str
+    next_plan: str | None
+    treatment: str
+    subscription_id: str
+    status: ContractStatus
+    starts_on: date
+    ends_on: date
+    paused_on: date | None
+    linked: bool
+    cancels_at_term: bool
+    predecessor_id: ContractId | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class TermEnd(StrEnum):
+    """What becomes of a contract when its term is about to end."""
+
+    CANCEL = "cancel"
+    COMPLETE = "complete"
+    RENEW = "renew"
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """When `day` begins in `zone`; where midnight is skipped, when the clock skips it."""
+    return datetime.combine(day, time(), zone)
+
+
+def renewal_at(contract: Contract, zone: ZoneInfo) -> datetime:
+    """One day before the end date."""
+    return midnight(contract.ends_on - timedelta(days=1), zone)
+
+
+def request(
+    contract_id: ContractId,
+    customer_id: CustomerId,
+    plan: Plan,
+    subscription_id: str,
+    starts_on: date,
+    now: datetime,
+    zone: ZoneInfo,
+) -> Contract:
+    """A contract as a portal inserts it. Raises `Invalid` or `RuleViolated`."""
+    today = now.astimezone(zone).date()
+    if starts_on < today:
+        raise Invalid("start-in-the-past", "A contract starts today or later.")
+    if starts_on - today > FARTHEST_START:
+        raise Invalid("start-too-far", "A contract starts within the next year.")
+    if not plan.active:
+        raise RuleViolated("plan-not-sold", "This plan is no longer sold: choose another one.")
+    return Contract(
+        id=contract_id,
+        customer_id=customer_id,
+        plan=plan.code,
+        next_plan=None,
+        treatment=plan.treatment,
+        subscription_id=subscription_id,
+        status=ContractStatus.FUTURE,
+        starts_on=starts_on,
+        ends_on=starts_on + relativedelta(months=plan.term_months),
+        paused_on=None,
+        linked=False,
+        cancels_at_term=False,
+        predecessor_id=None,
+        version=1,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _next(contract: Contract, at: datetime, **changes: object) -> Contract:
+    return replace(contract, **changes, version=contract.version + 1, updated_at=at)  # type: ignore[arg-type]
+
+
+def _require(contract: Contract, *allowed: ContractStatus) -> None:
+    if contract.status not in allowed:
+        names = " or ".join(status.value for status in allowed)
+        raise RuleViolated(
+            f"contract-{contract.status.value}",
+            f"The contract is {contract.status.value}; this needs one that is {names}.",
+        )
+
+
+def link(contract: Contract, at: datetime) -> Contract:
+    """The billing provider has been told of it."""
+    return _next(contract, at, linked=True)
+
+
+def reject(contract: Contract, at: datetime) -> Contract:
+    """The billing provider knows no such subscription of this customer."""
+    return _next(contract, at, status=ContractStatus.REJECTED)
+
+
+def activate(contract: Contract, at: datetime, zone: ZoneInfo) -> Contract | None:
+    """Its first day has come; None when there is nothing to do (yet, or any more)."""
+    started = contract.starts_on <= at.astimezone(zone).date()
+    if contract.status is not ContractStatus.FUTURE or not contract.linked or not started:
+        return None
+    return _next(contract, at, status=ContractStatus.ACTIVE)
+
+
+def pause(contract: Contract, at: datetime, zone: ZoneInfo) -> Contract:
+    _require(contract, ContractStatus.ACTIVE)
+    today = at.astimezone(zone).date()
+    return _next(contract, at, status=ContractStatus.PAUSED, paused_on=today)
+
+
+def resume(contract: Contract, at: datetime, zone: ZoneInfo) -> Contract:
+    """The days it stood still are added to the term, so none is lost."""
+    _require(contract, ContractStatus.PAUSED)
+    stood_still = at.astimezone(zone).date() - (contract.paused_on or contract.starts_on)
+    return _next(
+        contract,
+        at,
+        status=ContractStatus.ACTIVE,
+        paused_on=None,
+        ends_on=contract.ends_on + stood_still,
+    )
+
+
+def change_plan(contract: Contract, plan: Plan, when: PlanChange, at: datetime) -> Contract:
+    """Another plan of the same treatment, now or with the next term; the term stays."""
+    _require(contract, ContractStatus.ACTIVE, ContractStatus.FUTURE)
+    if not plan.active:
+        raise RuleViolated("plan-not-sold", "This plan is no longer sold: choose another one.")
+    if plan.treatment != contract.treatment:
+        raise RuleViolated("other-treatment", "The plan belongs to another treatment.")
+    if plan.code == (contract.next_plan or contract.plan):
+        raise Conflict("same-plan", "The contract has this plan already.")
+    if when is PlanChange.IMMEDIATELY:
+        return _next(contract, at, plan=plan.code, next_plan=None)
+    return _next(contract, at, next_plan=None if plan.code == contract.plan else plan.code)
+
+
+def cancel(contract: Contract, at: datetime) -> Contract:
+    """End it now."""
+    _require(contract, *OPEN)
+    return _next(contract, at, status=ContractStatus.CANCELLED, cancels_at_term=False)
+
+
+def cancel_at_term(contract: Contract, at: datetime) -> Contract:
+    _require(contract, ContractStatus.ACTIVE, ContractStatus.FUTURE, ContractStatus.PAUSED)
+    if contract.cancels_at_term:
+        raise Conflict("already-cancelling", "The contract ends with its term already.")
+    return _next(contract, at, cancels_at_term=True)
+
+
+def undo_cancel(contract: Contract, at: datetime) -> Contract:
+    _require(contract, *OPEN)
+    if not contract.cancels_at_term:
+        raise Conflict("not-cancelling", "The contract is not about to end.")
+    return _next(contract, at, cancels_at_term=False)
+
+
+def at_term_end(contract: Contract, plan: Plan, now: datetime, zone: ZoneInfo) -> TermEnd | None:
+    """What must happen to it now; None when its time has not come or it is not running."""
+    if contract.status is not ContractStatus.ACTIVE or now < renewal_at(contract, zone):
+        return None
+    if contract.cancels_at_term:
+        return TermEnd.CANCEL
+    return TermEnd.COMPLETE if plan.upfront else TermEnd.RENEW
+
+
+def end(contract: Contract, status: ContractStatus, at: datetime) -> Contract:
+    """It is over: `cancelled`, `completed` or `renewed`."""
+    return _next(contract, at, status=status)
+
+
+def succeed(contract: Contract, plan: Plan, at: datetime) -> Contract:
+    """The contract of the term that follows `contract`; renewing twice names the same one."""
+    return replace(
+        contract,
+        id=ContractId.derive(contract.id, "renewal"),
+        plan=plan.code,
+        next_plan=None,
+        status=ContractStatus.FUTURE,
+        starts_on=contract.ends_on,
+        ends_on=contract.ends_on + relativedelta(months=plan.term_months),
+        predecessor_id=contract.id,
+        version=1,
+        created_at=at,
+        updated_at=at,
+    )
