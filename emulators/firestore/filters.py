@@ -45,6 +45,13 @@ def inequality_fields(condition: Message) -> list[FieldPath]:
     return sorted(found)
 
 
+def equality_fields(condition: Message) -> list[FieldPath]:
+    """The other filtered fields, in the order of their filters."""
+    fields = dict.fromkeys(field_path(leaf.field.field_path) for leaf in _leaves(condition))
+    unequal = inequality_fields(condition)
+    return [path for path in fields if path not in unequal]
+
+
 def _predicate(condition: Message) -> Predicate:
     kind = condition.WhichOneof("filter_type")
     if kind == "composite_filter":

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from emulators.firestore.documents import Documents, Version
-from emulators.firestore.filters import inequality_fields, predicate
-from emulators.firestore.messages import Cursor, Message, StructuredQuery, Value, invalid
+from emulators.firestore.filters import equality_fields, inequality_fields, predicate
+from emulators.firestore.messages import Cursor, Document, Message, StructuredQuery, Value, invalid
 from emulators.firestore.names import (
     NAME,
     FieldPath,
@@ -15,6 +15,7 @@ from emulators.firestore.names import (
     collection_of,
     field_path,
 )
+from emulators.firestore.nearest import Nearest
 from emulators.firestore.values import (
     REFERENCE,
     Key,
@@ -32,9 +33,10 @@ class Query:
 
     Orders the proto leaves implicit are added: inequality fields, then the name, in the direction
     of the last order given. A document without one of the ordered fields is not in the result.
+    Fields under `aggregations` count as ordered too, since their index is what Firestore reads.
     """
 
-    def __init__(self, parent: str, query: Message) -> None:
+    def __init__(self, parent: str, query: Message, aggregations: Iterable[Message] = ()) -> None:
         self.parent = check_parent(parent)
         selectors = query.from_
         if len(selectors) != 1:
@@ -47,7 +49,9 @@ class Query:
         elif not self.descends:
             raise invalid("A query without a collection id must select all descendants.")
         self._holds = predicate(query.where) if query.HasField("where") else None
-        self.orders = _orders(query)
+        self.orders = _orders(query, aggregations)
+        self.equalities = equality_fields(query.where) if query.HasField("where") else []
+        self.nearest = Nearest(query.find_nearest) if query.HasField("find_nearest") else None
         self._start = self._position(query.start_at) if query.HasField("start_at") else None
         self._end = self._position(query.end_at) if query.HasField("end_at") else None
         if query.offset < 0 or query.limit.value < 0:
@@ -73,7 +77,7 @@ class Query:
     @property
     def windowed(self) -> bool:
         """Whether one document's change can move others in or out of the result."""
-        return self.limit is not None or self.offset > 0
+        return self.limit is not None or self.offset > 0 or self.nearest is not None
 
     def covers(self, name: str) -> bool:
         """Whether the document `name` lies in what the query selects from."""
@@ -130,7 +134,8 @@ class Query:
         for path, descending in reversed(self.orders):
             rows.sort(key=lambda version: version.key(path) or (), reverse=descending)
         end = None if self.limit is None else self.offset + self.limit
-        return rows[self.offset : end]
+        rows = rows[self.offset : end]
+        return rows if self.nearest is None else self.nearest.pick(rows)
 
     def cursor(self, version: Version) -> Message:
         """The position right after `version` in this query's order."""
@@ -144,12 +149,19 @@ class Query:
 
     def project(self, version: Version) -> Message:
         """The Document to send: whole, or the selected fields."""
-        if self._fields is None or version.document is None:
+        if version.document is None or (self._fields is None and self.nearest is None):
             return version.document
-        return select_fields(version.document, self._fields)
+        document = Document()
+        if self._fields is None:
+            document.CopyFrom(version.document)
+        else:
+            document = select_fields(version.document, self._fields)
+        if self.nearest is not None:
+            self.nearest.annotate(document, version)
+        return document
 
 
-def _orders(query: Message) -> list[tuple[FieldPath, bool]]:
+def _orders(query: Message, aggregations: Iterable[Message]) -> list[tuple[FieldPath, bool]]:
     """(field, descending) for every explicit and implicit order."""
     orders: list[tuple[FieldPath, bool]] = []
     for order in query.order_by:
@@ -160,10 +172,18 @@ def _orders(query: Message) -> list[tuple[FieldPath, bool]]:
         raise invalid("A query must not be ordered by a field twice.")
     descending = orders[-1][1] if orders else False
     implicit = inequality_fields(query.where) if query.HasField("where") else []
-    for path in [*(path for path in implicit if path != NAME), NAME]:
+    implicit += [path for path in map(_aggregated, aggregations) if path is not None]
+    for path in dict.fromkeys([*(path for path in implicit if path != NAME), NAME]):
         if path not in named:
             orders.append((path, descending))
     return orders
+
+
+def _aggregated(aggregation: Message) -> FieldPath | None:
+    operator = aggregation.WhichOneof("operator")
+    if operator not in ("sum", "avg"):
+        return None
+    return field_path(getattr(aggregation, operator).field.field_path)
 
 
 def aggregate(rows: list[Version], aggregations: Iterable[Message]) -> dict[str, Message]:
@@ -175,7 +195,7 @@ def aggregate(rows: list[Version], aggregations: Iterable[Message]) -> dict[str,
     for number, aggregation in enumerate(aggregations, 1):
         alias = aggregation.alias or f"field_{number}"
         if alias in results:
-            raise invalid(f"Duplicate aggregation alias: {alias}")
+            raise invalid(f"Aggregation aliases contain duplicate alias: {alias}")
         operator = aggregation.WhichOneof("operator")
         if operator == "count":
             count = aggregation.count
@@ -190,7 +210,7 @@ def aggregate(rows: list[Version], aggregations: Iterable[Message]) -> dict[str,
         else:
             raise invalid("An aggregation must have an operator.")
     if not results:
-        raise invalid("An aggregation query must have an aggregation.")
+        raise invalid("Aggregations can not be empty.")
     return results
 
 

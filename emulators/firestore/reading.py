@@ -1,5 +1,6 @@
 """The calls that read: documents, lists, queries, aggregations, partitions."""
 
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from google.cloud.firestore_v1 import types
 from google.protobuf.message import DecodeError
 
 from emulators.firestore.documents import Documents, Version
+from emulators.firestore.explain import analysis, plan
 from emulators.firestore.messages import (
     Cursor,
     Document,
@@ -99,14 +101,13 @@ class Reading:
         consistency = self._consistency(request)
         if consistency.begun:
             yield _BatchGetDocumentsResponse(transaction=consistency.begun)
-        for name in dict.fromkeys(request.documents):
-            version = await self._get(consistency, name)
-            response = _BatchGetDocumentsResponse(read_time=self._read_time(consistency))
-            if version is None:
-                response.missing = name
-            else:
-                response.found.CopyFrom(_masked(version, request))
-            yield response
+        found = {name: await self._get(consistency, name) for name in request.documents}
+        read_time = self._read_time(consistency)
+        # Firestore promises no order, and answers what it found first.
+        for version in filter(None, found.values()):
+            yield _BatchGetDocumentsResponse(found=_masked(version, request), read_time=read_time)
+        for name in [name for name, version in found.items() if version is None]:
+            yield _BatchGetDocumentsResponse(missing=name, read_time=read_time)
 
     async def list_documents(self, request: Message) -> Message:
         """A page in the order asked for; `show_missing` adds documents that have only children."""
@@ -158,28 +159,55 @@ class Reading:
         return _ListCollectionIdsResponse(collection_ids=ids[:size], next_page_token=more)
 
     async def run_query(self, request: Message) -> AsyncIterator[Message]:
+        began = time.perf_counter()
         query = Query(request.parent, request.structured_query)
+        explain = request.HasField("explain_options")
+        if explain and not request.explain_options.analyze:
+            yield _RunQueryResponse(explain_metrics=plan(query))
+            return
         consistency = self._consistency(request)
         if consistency.begun:
             yield _RunQueryResponse(transaction=consistency.begun)
         rows = await self._run(consistency, query)
         read_time = self._read_time(consistency)
-        if not rows:
-            yield _RunQueryResponse(read_time=read_time)
         for row in rows:
             yield _RunQueryResponse(document=query.project(row), read_time=read_time)
+        if explain:
+            took = time.perf_counter() - began
+            metrics = analysis(query, len(rows), len(rows), took)
+            yield _RunQueryResponse(explain_metrics=metrics, read_time=read_time)
+        elif not rows:
+            yield _RunQueryResponse(read_time=read_time)
 
     async def run_aggregation_query(self, request: Message) -> AsyncIterator[Message]:
+        began = time.perf_counter()
         structured = request.structured_aggregation_query
-        query = Query(request.parent, structured.structured_query)
+        query = Query(request.parent, structured.structured_query, structured.aggregations)
+        explain = request.HasField("explain_options")
+        if explain and not request.explain_options.analyze:
+            yield _RunAggregationQueryResponse(explain_metrics=plan(query))
+            return
         consistency = self._consistency(request)
         if consistency.begun:
             yield _RunAggregationQueryResponse(transaction=consistency.begun)
         rows = await self._run(consistency, query)
-        fields = aggregate(rows, structured.aggregations)
-        yield _RunAggregationQueryResponse(
-            result={"aggregate_fields": fields}, read_time=self._read_time(consistency)
+        response = _RunAggregationQueryResponse(
+            result={"aggregate_fields": aggregate(rows, structured.aggregations)},
+            read_time=self._read_time(consistency),
         )
+        if explain:
+            took = time.perf_counter() - began
+            response.explain_metrics.CopyFrom(analysis(query, len(rows), 1, took))
+        yield response
+
+    async def execute_pipeline(self, request: Message) -> AsyncIterator[Message]:
+        """Refused with FAILED_PRECONDITION, as by any database of the Standard edition."""
+        check_database(request.database)
+        raise Refused(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "Pipelines are only allowed on ENTERPRISE mode databases.",
+        )
+        yield  # makes this a stream
 
     async def partition_query(self, request: Message) -> Message:
         """All cursors in one answer, whatever `page_size` says is enough for fewer."""

@@ -125,6 +125,7 @@ class Firestore:
             "BatchGetDocuments": reading.batch_get_documents,
             "RunQuery": reading.run_query,
             "RunAggregationQuery": reading.run_aggregation_query,
+            "ExecutePipeline": reading.execute_pipeline,
         }
         both: dict[str, Callable[[AsyncIterator[Message]], AsyncIterator[Message]]] = {
             "Listen": self._streams.serve,

@@ -92,8 +92,7 @@ class Batch:
         version = self._documents.get(name)
         return None if version is None else version.document
 
-    @staticmethod
-    def _check(name: str, write: Message, before: Message | None) -> None:
+    def _check(self, name: str, write: Message, before: Message | None) -> None:
         precondition = write.current_document
         condition = precondition.WhichOneof("condition_type")
         if condition == "exists" and precondition.exists and before is None:
@@ -103,6 +102,8 @@ class Batch:
         if condition == "update_time":
             if precondition.update_time.nanos % 1000:
                 raise invalid("The update_time must be microsecond aligned.")
+            if instant_of(precondition.update_time) > self.time:
+                raise invalid("The update_time must not be in the future.")
             if before is None or before.update_time != precondition.update_time:
                 stored = 0 if before is None else instant_of(before.update_time)
                 raise Refused(
