@@ -1,6 +1,8 @@
 """The command `clinicloop`, run as a person runs it."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +23,6 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    import os
-
     return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
 
 
@@ -64,14 +64,22 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert stop(process) == 0
 
 
-def test_up_prints_one_address_that_answers(tmp_path: Path) -> None:
-    process, line = start(tmp_path, "up", "--port", "0")
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Path]:
+    """A folder for a cloud with a database, whose data may lie elsewhere."""
+    yield tmp_path
+    for pointer in tmp_path.rglob("postgres/location"):
+        shutil.rmtree(pointer.read_text())
+
+
+def test_up_prints_one_address_that_answers(room: Path) -> None:
+    process, line = start(room, "up", "--port", "0")
     try:
         address = line.rpartition(" ")[2].strip()
         assert httpx.get(f"{address}/api/state").status_code == 200
     finally:
         assert stop(process, signal.SIGINT) == 0
-    assert not (tmp_path / ".clinicloop" / "cloud.json").exists()
+    assert not (room / ".clinicloop" / "cloud.json").exists()
 
 
 def test_the_env_file_names_what_runs_in_shell_form(here: Path) -> None:
@@ -142,21 +150,21 @@ def test_a_second_cloud_on_the_same_folder_is_refused(here: Path) -> None:
     assert (here / ".clinicloop" / "cloud.json").exists()
 
 
-def test_a_cloud_told_to_stop_while_it_starts_leaves_nothing_running(tmp_path: Path) -> None:
+def test_a_cloud_told_to_stop_while_it_starts_leaves_nothing_running(room: Path) -> None:
     process = subprocess.Popen(
         command("up", "--port", "0"),
-        cwd=tmp_path,
+        cwd=room,
         env=environment(),
         stdout=subprocess.PIPE,
         text=True,
     )
     deadline = time.monotonic() + START_WITHIN
-    while not (tmp_path / ".clinicloop" / "data" / "lock").exists():
+    while not (room / ".clinicloop" / "data" / "lock").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
     stop(process)
-    assert not (tmp_path / ".clinicloop" / "cloud.json").exists()
-    log = tmp_path / ".clinicloop" / "data" / "postgres" / "postgresql.log"
+    assert not (room / ".clinicloop" / "cloud.json").exists()
+    log = room / ".clinicloop" / "data" / "postgres" / "postgresql.log"
     assert not log.exists() or "database system is shut down" in log.read_text()
 
 

@@ -22,7 +22,7 @@ NO_DATABASE = frozenset({"pubsub", "tasks", "scheduler", "host"})
 
 @pytest.fixture(scope="module")
 def functions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("functions")
+    return tmp_path_factory.mktemp("few_functions")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def cloud(functions: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def options_in(folder: Path, **changes: Any) -> Options:
-    functions, wiring = write_functions(folder / "functions", **changes)
+    functions, wiring = write_functions(folder / "few_functions", **changes)
     return Options(folder / "cloud", wiring=wiring, functions=functions, throwaway=True)
 
 
@@ -242,7 +242,7 @@ def test_a_database_given_by_its_url_is_used(
 
 
 def test_frozen_time_stands_still_until_moved(tmp_path: Path) -> None:
-    functions, wiring = write_functions(tmp_path / "functions")
+    functions, wiring = write_functions(tmp_path / "few_functions")
     start = datetime(2040, 1, 1, tzinfo=UTC)
     options = Options(
         tmp_path / "cloud", functions=functions, wiring=wiring, starts=start, frozen=True

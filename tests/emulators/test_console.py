@@ -27,7 +27,7 @@ LISTS = {
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    functions, wiring = write_functions(tmp_path_factory.mktemp("functions"))
+    functions, wiring = write_functions(tmp_path_factory.mktemp("few_functions"))
     options = Options(
         tmp_path_factory.mktemp("cloud"), throwaway=True, wiring=wiring, functions=functions
     )
@@ -241,7 +241,7 @@ def test_other_sites_cannot_command_the_cloud(console: httpx.Client) -> None:
 
 
 def test_without_a_database_its_tables_are_empty(tmp_path: Path) -> None:
-    functions, wiring = write_functions(tmp_path / "functions")
+    functions, wiring = write_functions(tmp_path / "few_functions")
     options = Options(tmp_path / "cloud", functions=functions, wiring=wiring)
     with running(options, only=frozenset({"twilio"})) as cloud:
         found = httpx.get(f"{cloud.console_url}/api/state").json()
