@@ -304,12 +304,13 @@ class LocalCloud:
         settings = self.ground.settings
         own = {name.upper(): settings[name] for name in settings.keys() - {"host", "webhooks"}}
         if "identity" in self.ports:
-            own["OIDC_CERTS_URL"] = f"http://{ADDRESS}:{self.ports['identity']}/certs"
+            certificates = f"http://{ADDRESS}:{self.ports['identity']}/certs"
+            own |= {"OIDC_CERTS_URL": certificates, "IDENTITY_CERTS_URL": certificates}
         return own | {
             "GOOGLE_CLOUD_PROJECT": self.options.project,
             "GOOGLE_CLOUD_LOCATION": self.options.location,
             "CLINICLOOP_CLOCK": str(self.ground.clock.path.absolute()),
-            "PUBLIC_URL": host,
+            "FUNCTIONS_URL": f"{host}/{{function}}",
         }
 
     def _host_environment(self) -> dict[str, str]:

@@ -17,8 +17,8 @@ _ALLOWED = (TypedId, Enum, Money, date, datetime, int, bool)
 class Event(BaseModel):
     """Base of all events.
 
-    `class ContractCreated(Event, type="contract.created", subject="contract_id")`; a class without a
-    type is a base for others, which inherit its subject. The topic is `<noun>-events` unless
+    `class ContractCreated(Event, type="contract.created", subject="contract_id")`; a class without
+    a type is a base for others, which inherit its subject. The topic is `<noun>-events` unless
     `topic=` says otherwise; the ordering key is the subject's id. Fields may only be typed ids,
     enums, Money, dates, instants, integers and booleans (or None, or tuples of them): another type
     is refused with `TypeError` when the class is defined.

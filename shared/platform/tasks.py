@@ -17,7 +17,7 @@ _TIMEOUT = 10.0
 
 class TasksSettings(Settings):
     google_cloud_project: str
-    google_cloud_region: str = "europe-west3"
+    google_cloud_location: str = "us-central1"
 
 
 @cache
@@ -42,7 +42,7 @@ def create_wake_up(timer_id: TimerId, version: int, kind: str, due_at: datetime)
 
     settings = load(TasksSettings)
     project = settings.google_cloud_project
-    queue = f"projects/{project}/locations/{settings.google_cloud_region}/queues/{QUEUE}"
+    queue = f"projects/{project}/locations/{settings.google_cloud_location}/queues/{QUEUE}"
     name = hashlib.sha256(f"{timer_id}:{version}".encode()).hexdigest()[:40]
     url = function_url(timer_function(kind))
     task = {
