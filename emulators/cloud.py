@@ -124,14 +124,16 @@ class LocalCloud:
         self._restarting = asyncio.Lock()
         options.folder.mkdir(parents=True, exist_ok=True)
         clock = VirtualClock(options.folder / "clock")
-        kept = Journal(options.folder / "engines", "tokens")
+        journals = options.folder / "engines"
+        journals.mkdir(mode=0o700, exist_ok=True)  # the key that signs tokens is in there
+        kept = Journal(journals, "tokens")
         self.ground = Ground(
             clock=clock,
             agenda=Agenda(clock),
             faults=Faults(clock, Random(options.seed)),  # noqa: S311 -- repeatable, not secret
             tokens=TokenIssuer(clock, kept),
             random=Random(options.seed),  # noqa: S311 -- likewise
-            folder=options.folder / "engines",
+            folder=journals,
             project=options.project,
             settings={name.lower(): value for name, value in _CREDENTIALS.items()},
         )

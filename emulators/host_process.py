@@ -24,8 +24,8 @@ class HostProcess:
 
     def __init__(self, port: int, functions: Path, wiring_file: Path, log: Path) -> None:
         self.port = port
-        self._functions = functions
-        self._wiring = wiring_file
+        self._functions = functions.absolute()
+        self._wiring = wiring_file.absolute()
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -10,13 +10,14 @@ from uuid import UUID
 _QUERIES = {
     "outbox": """
         SELECT id, topic, ordering_key, type, clinic_id, payload, attributes, created_at, sent_at
-        FROM platform.outbox ORDER BY created_at DESC, id DESC LIMIT 300""",
+        FROM platform.outbox ORDER BY seq DESC LIMIT 300""",
     "timers": """
         SELECT id, kind, subject, clinic_id, due_at, version, state, queued_at
-        FROM platform.timers ORDER BY due_at LIMIT 300""",
+        FROM platform.timers ORDER BY state <> 'scheduled', due_at LIMIT 300""",
     "dead_letters": """
         SELECT id, function, handler, reason, attributes, body, created_at, replayed_at
-        FROM platform.dead_letters ORDER BY created_at DESC LIMIT 300""",
+        FROM platform.dead_letters
+        ORDER BY replayed_at IS NOT NULL, created_at DESC LIMIT 300""",
 }
 _NO_SUCH = {"3F000", "42P01", "42703"}  # schema, table, column: before or between migrations
 
