@@ -69,10 +69,10 @@ _APPEND = text("""
 INSERT INTO platform.outbox
   (id, topic, ordering_key, type, clinic_id, attributes, payload, created_at)
 SELECT id, topic, ordering_key, type, clinic_id, attributes, payload, created_at
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) WITH ORDINALITY AS
-  row(id uuid, topic text, ordering_key text, type text, clinic_id uuid, attributes jsonb,
-      payload text, created_at timestamptz, nth bigint)
-ORDER BY nth
+FROM ROWS FROM (jsonb_to_recordset(CAST(:rows AS jsonb)) AS
+  (id uuid, topic text, ordering_key text, type text, clinic_id uuid, attributes jsonb,
+   payload text, created_at timestamptz)) WITH ORDINALITY
+ORDER BY ordinality
 """)
 
 
