@@ -1,0 +1,62 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+STAMP := .venv/.installed
+WORKERS ?= 2
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help setup demo up test check format bench lock wiring events openapi migration clean
+
+help: ## Explain every target in one line
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Install everything into .venv, with the command .venv/bin/clinicloop
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	python3 -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/.venv/bin/python" -m emulators.cli "$$@"\n' \
+	  "$(CURDIR)" "$(CURDIR)" > $(BIN)/clinicloop
+	@chmod +x $(BIN)/clinicloop
+	@touch $@
+
+demo: setup ## Play the life of several hundred contracts on the local cloud and check the facts
+	$(BIN)/clinicloop demo
+
+up: setup ## Start the local cloud and print its one address; Ctrl-C stops it
+	$(BIN)/clinicloop up
+
+test: setup ## Run the whole test suite
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+check: setup ## Format, lint, types, import rules, dependencies, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/python -m shared.runtime.wiring --check
+	$(BIN)/python -m shared.runtime.documents --check
+
+format: setup ## Format the code and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Run the benchmarks, each a ratio to a peer (NAME=... for one)
+	$(BIN)/python -m bench $(NAME)
+
+wiring: setup ## Regenerate wiring, event schemas and OpenAPI from the declarations
+	$(BIN)/python -m shared.runtime.wiring
+	$(BIN)/python -m shared.runtime.documents
+
+lock: setup ## Pin the newest dependencies, with hashes and without index addresses
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -q --upgrade pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -q --upgrade --extra dev -c requirements.lock \
+	  pyproject.toml -o requirements-dev.lock
+
+clean: ## Remove what was installed and what the local cloud kept
+	rm -rf .venv .clinicloop
