@@ -14,6 +14,7 @@ from google.cloud.firestore_v1.types import (
     UpdateDocumentRequest,
     Value,
 )
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.emulators.firestore_client import Client, conformance_client
 
@@ -27,6 +28,10 @@ def db(request: pytest.FixtureRequest) -> Iterator[Client]:
 def read(reference: Any) -> dict[str, Any]:
     data: dict[str, Any] = reference.get().to_dict()
     return data
+
+
+def hours_after(stamp: Any) -> Timestamp:
+    return Timestamp(seconds=int(stamp.timestamp()) + 7200)
 
 
 def test_set_document_reads_back_with_every_type(db: Client) -> None:
@@ -107,6 +112,8 @@ def test_update_with_stale_time_fails(db: Client) -> None:
     fresh = contract.set({"version": 2}).update_time
     with pytest.raises(exceptions.FailedPrecondition):
         contract.update({"version": 3}, db.write_option(last_update_time=stale))
+    with pytest.raises(exceptions.InvalidArgument):
+        contract.update({"version": 3}, db.write_option(last_update_time=hours_after(fresh)))
     contract.update({"version": 4}, db.write_option(last_update_time=fresh))
     assert read(contract) == {"version": 4}
 

@@ -1,6 +1,7 @@
 """Queries and aggregations through the official client; conformance tests."""
 
 import math
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,10 +10,14 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import firestore
 from google.cloud.firestore_v1.base_query import And, FieldFilter, Or
+from google.cloud.firestore_v1.base_vector_query import DistanceMeasure
+from google.cloud.firestore_v1.query_profile import ExplainOptions
 from google.cloud.firestore_v1.types import RunQueryRequest, StructuredQuery
+from google.cloud.firestore_v1.vector import Vector
 
-from tests.emulators.firestore_client import Client, conformance_client, ids
+from tests.emulators.firestore_client import VARIABLE, Client, conformance_client, ids
 
+ours = pytest.mark.skipif(VARIABLE in os.environ, reason="Google's emulator has none of this")
 CITIES: dict[str, dict[str, Any]] = {
     "ber": {"size": 3.7, "rank": 2, "tags": ["capital", "river"], "geo": {"country": "de"}},
     "ham": {"size": 1.9, "rank": 3, "tags": ["port", "river"], "geo": {"country": "de"}},
@@ -229,6 +234,85 @@ def test_count_obeys_limit(cities: Any) -> None:
 def test_sum_of_doubles_is_a_double(cities: Any) -> None:
     above = cities.where(filter=FieldFilter("size", ">", 2.5))
     assert aggregates(above.sum("size", alias="s"))["s"] == pytest.approx(6.5)
+
+
+def test_aggregation_reads_documents_in_the_order_of_its_field(cities: Any) -> None:
+    assert aggregates(cities.limit(2).sum("rank", alias="s")) == {"s": 1}
+    assert aggregates(cities.count(alias="n").avg("geo.country", alias="a"))["n"] == 4
+
+
+def test_two_aggregations_of_one_name_are_refused(cities: Any) -> None:
+    with pytest.raises(exceptions.InvalidArgument):
+        cities.count(alias="n").sum("rank", alias="n").get()
+
+
+@pytest.fixture
+def colours(db: Client) -> Any:
+    vectors = {
+        "red": [1.0, 0.0],
+        "orange": [0.8, 0.6],
+        "green": [0.0, 1.0],
+        "long": [1.0, 0.0, 0.0],
+    }
+    for name, vector in vectors.items():
+        db.document(f"colours/{name}").set({"at": Vector(vector), "length": len(vector)})
+    return db.collection("colours")
+
+
+@ours
+@pytest.mark.parametrize(
+    ("measure", "distances"),
+    [
+        (DistanceMeasure.EUCLIDEAN, [("red", 0.0), ("orange", 0.4**0.5)]),
+        (DistanceMeasure.COSINE, [("red", 0.0), ("orange", 0.2)]),
+        (DistanceMeasure.DOT_PRODUCT, [("red", 1.0), ("orange", 0.8)]),
+    ],
+)
+def test_vector_search_finds_the_nearest(
+    colours: Any, measure: DistanceMeasure, distances: list[tuple[str, float]]
+) -> None:
+    query = colours.find_nearest(
+        "at",
+        Vector([1.0, 0.0]),
+        limit=2,
+        distance_measure=measure,
+        distance_result_field="distance",
+    )
+    found = [(snapshot.id, snapshot.get("distance")) for snapshot in query.get()]
+    assert [name for name, _ in found] == [name for name, _ in distances]
+    assert [d for _, d in found] == pytest.approx([d for _, d in distances])
+
+
+@ours
+def test_vector_search_keeps_to_its_threshold(colours: Any) -> None:
+    query = colours.find_nearest(
+        "at",
+        Vector([1.0, 0.0]),
+        limit=9,
+        distance_measure=DistanceMeasure.EUCLIDEAN,
+        distance_threshold=0.7,
+    )
+    assert [snapshot.id for snapshot in query.get()] == ["red", "orange"]
+
+
+@ours
+def test_explained_query_names_its_index_and_counts_results(cities: Any) -> None:
+    query = cities.where(filter=FieldFilter("geo.country", "==", "de")).order_by("size")
+    planned = query.get(explain_options=ExplainOptions(analyze=False))
+    assert list(planned) == []
+    (index,) = planned.get_explain_metrics().plan_summary.indexes_used
+    assert index == {
+        "properties": "(geo.country ASC, size ASC, __name__ ASC)",
+        "query_scope": "Collection",
+    }
+    analysed = query.get(explain_options=ExplainOptions(analyze=True))
+    assert len(analysed) == analysed.get_explain_metrics().execution_stats.results_returned == 2
+
+
+@ours
+def test_pipeline_is_refused_as_by_the_standard_edition(db: Client) -> None:
+    with pytest.raises(exceptions.FailedPrecondition, match="ENTERPRISE"):
+        list(db.pipeline().collection("cities").execute())
 
 
 def run_raw(db: Client, query: StructuredQuery) -> list[Any]:
