@@ -28,6 +28,7 @@ from emulators.wiring import FILE, ROOT, load
 
 ADDRESS = "127.0.0.1"
 LOGIN = "clinicloop_app"
+_ADDRESSES = {"host", "webhooks", "pubsub"}  # settings that are no credentials
 _MIGRATIONS = "shared.platform.migrations"
 _OFFICIAL = ("PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST")
 
@@ -172,6 +173,8 @@ class LocalCloud:
         database.result()
         # Only now, so that nothing an engine does while it starts is sent to a host not yet there.
         self.ground.settings["webhooks"] = f"{host}/webhooks"
+        if pubsub := self.environment.get(ENGINES["pubsub"].variable):
+            self.ground.settings["pubsub"] = pubsub
         self.environment |= self._own_environment(host)
         work = [self._migrate()] if "postgres" in wanted else []
         if "host" in wanted:
@@ -304,7 +307,7 @@ class LocalCloud:
 
     def _own_environment(self, host: str) -> dict[str, str]:
         settings = self.ground.settings
-        own = {name.upper(): settings[name] for name in settings.keys() - {"host", "webhooks"}}
+        own = {name.upper(): settings[name] for name in settings.keys() - _ADDRESSES}
         if "identity" in self.ports:
             certificates = f"http://{ADDRESS}:{self.ports['identity']}/certs"
             own |= {"OIDC_CERTS_URL": certificates, "IDENTITY_CERTS_URL": certificates}
