@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,7 @@ class Message:
         self.data: bytes = proto.data
         self.attributes: dict[str, str] = dict(proto.attributes)
         self.ordering_key: str = proto.ordering_key
-        self.published: datetime = proto.publish_time.ToDatetime(from_micros(0).tzinfo)
+        self.published: datetime = proto.publish_time.ToDatetime(UTC)
         self.size: int = proto.ByteSize()
         self.holders = 0
 

@@ -26,6 +26,11 @@ class Publisher:
                 "ListTopicSubscriptionsRequest",
                 "ListTopicSubscriptionsResponse",
             ),
+            "ListTopicSnapshots": unary(
+                self.list_topic_snapshots,
+                "ListTopicSnapshotsRequest",
+                "ListTopicSnapshotsResponse",
+            ),
             "DeleteTopic": unary(self.delete_topic, "DeleteTopicRequest", "Empty"),
             "DetachSubscription": unary(
                 self.detach_subscription, "DetachSubscriptionRequest", "DetachSubscriptionResponse"
@@ -71,6 +76,12 @@ class Publisher:
         return message_class("ListTopicSubscriptionsResponse")(
             subscriptions=names, next_page_token=token
         )
+
+    def list_topic_snapshots(self, request: Proto) -> Proto:
+        self._broker.topic(request.topic)
+        mine = (each.config.name for each in self._broker.snapshots_of(request.topic))
+        names, token = page(mine, request)
+        return message_class("ListTopicSnapshotsResponse")(snapshots=names, next_page_token=token)
 
     def delete_topic(self, request: Proto) -> Proto:
         self._broker.delete_topic(request.topic)

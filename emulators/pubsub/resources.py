@@ -1,19 +1,26 @@
 """The state of the engine: topics, subscriptions and unacknowledged messages, all journaled.
 
-Journal keys: `topic/<name>`, `subscription/<name>`, `message/<number>`,
+Journal keys: `topic/<name>`, `subscription/<name>`, `snapshot/<name>`, `message/<number>`,
 `standing/<number>/<subscription>` and `numbers` (the next free block of message numbers).
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from emulators.engine import Ground
 from emulators.pubsub import rules
 from emulators.pubsub.deliveries import Delivery, DeliveryLog, Outcome
 from emulators.pubsub.delivery import Standing, Subscription
+from emulators.pubsub.history import (
+    LEAST_SNAPSHOT_LIFE,
+    SNAPSHOT_LIFE,
+    History,
+    TakenSnapshot,
+)
 from emulators.pubsub.messages import Message, timestamp_text
-from emulators.pubsub.wire import Proto, PubsubMessage, Topic, already_exists, not_found
+from emulators.pubsub.wire import Proto, PubsubMessage, Topic, already_exists, not_found, unmet
 from emulators.pubsub.wire import Subscription as SubscriptionProto
 
 NUMBERS_AT_ONCE = 10_000
@@ -28,10 +35,12 @@ class Broker:
         self.log = DeliveryLog()
         self.topics: dict[str, Proto] = {}
         self.subscriptions: dict[str, Subscription] = {}
+        self.snapshots: dict[str, TakenSnapshot] = {}
         self._ground = ground
         self._wake = wake
         self._by_topic: dict[str, list[Subscription]] = {}
         self._journal = ground.journal("pubsub")
+        self._history = History()
         self._done: list[str] = []
         self._number = self._reserved = 0
         self._load()
@@ -53,7 +62,12 @@ class Broker:
             message = messages[int(number)]
             message.holders += 1
             self.subscriptions[name].add(Standing.from_record(message, record))
+        for _, record in self._journal.items("snapshot/"):
+            self._hold_snapshot(TakenSnapshot.from_record(record))
+        now = self._ground.clock.now()
         for message in messages.values():
+            if not message.expired(now, self._kept_for(message.topic)):
+                self._history.keep(message)
             if not message.holders:
                 self._journal.delete(message.key)
 
@@ -61,6 +75,8 @@ class Broker:
         """Write down what is still to be written and leave the agenda."""
         for subscription in self.subscriptions.values():
             subscription.close()
+        for snapshot in self.snapshots.values():
+            snapshot.rest()
         self._flush()
         self._journal.close()
 
@@ -88,8 +104,12 @@ class Broker:
             for subscription in self._by_topic.pop(name, []):
                 subscription.config.topic = rules.DELETED_TOPIC
                 self.save_subscription(subscription, subscription.config)
+            for snapshot in self.snapshots_of(name):
+                snapshot.config.topic = rules.DELETED_TOPIC
+                self._journal.put(f"snapshot/{snapshot.config.name}", snapshot.record())
             self._journal.delete(f"topic/{name}")
-        del self.topics[name]
+            del self.topics[name]
+            self._prune(name)
 
     def subscriptions_of(self, topic: str) -> list[Subscription]:
         return self._by_topic.get(topic, [])
@@ -174,18 +194,116 @@ class Broker:
             for subscription in self._by_topic.get(topic, ())
             if subscription.matches(message.attributes)
         ]
-        self._write(wanted)
+        self._write(topic, messages, wanted)
         for message, subscription in wanted:
             subscription.add(Standing(message))
         return [message.id for message in messages]
 
-    def _write(self, wanted: list[tuple[Message, Subscription]]) -> None:
+    def _write(
+        self,
+        topic: str,
+        messages: list[Message],
+        wanted: list[tuple[Message, Subscription]],
+    ) -> None:
         with self._journal.batch():
+            if self._kept_for(topic):
+                self._prune(topic)
+                for message in messages:
+                    self._history.keep(message)
+                    self._journal.put(message.key, message.record())
             for message, subscription in wanted:
                 if not message.holders:
                     self._journal.put(message.key, message.record())
                 message.holders += 1
                 self._journal.put(_standing_key(subscription, message), Standing(message).record())
+
+    # Replay
+
+    def _kept_for(self, topic: str) -> timedelta:
+        """How long acknowledged messages of the topic are kept."""
+        if topic not in self.topics:
+            return timedelta()
+        life: timedelta = self.topics[topic].message_retention_duration.ToTimedelta()
+        if self.snapshots_of(topic):
+            life = max(life, SNAPSHOT_LIFE)
+        retaining = (each.retention for each in self.subscriptions_of(topic) if each.retains_acked)
+        return max(life, *retaining, timedelta())
+
+    def _prune(self, topic: str) -> None:
+        now = self._ground.clock.now()
+        for message in self._history.prune(topic, now, self._kept_for(topic)):
+            self._journal.delete(message.key)
+
+    def seek(
+        self, subscription: Subscription, wanted: Callable[[Message], bool], life: timedelta
+    ) -> None:
+        """Make exactly the `wanted` messages unacknowledged.
+
+        Acknowledged ones are to be had while they are younger than `life`.
+        """
+        now = self._ground.clock.now()
+        known = {each.message.number: each.message for each in subscription.standings.values()}
+        for message in self._history.of(subscription.topic):
+            if not message.expired(now, life) and subscription.matches(message.attributes):
+                known[message.number] = message
+        again = [known[number] for number in sorted(known) if wanted(known[number])]
+        with self._journal.batch():
+            for message in again:
+                message.holders += 1
+            self._drop_all(subscription)
+            for message in again:
+                self._journal.put(_standing_key(subscription, message), Standing(message).record())
+        for message in again:
+            subscription.add(Standing(message))
+
+    def snapshots_of(self, topic: str) -> list[TakenSnapshot]:
+        return [each for each in self.snapshots.values() if each.config.topic == topic]
+
+    def snapshot(self, name: str) -> TakenSnapshot:
+        """The snapshot; raises NOT_FOUND."""
+        if name not in self.snapshots:
+            raise not_found(name)
+        return self.snapshots[name]
+
+    def take_snapshot(self, config: Proto, subscription: Subscription) -> None:
+        """Hold on to what is unacknowledged; `config` gets topic and expiry time.
+
+        FAILED_PRECONDITION if the oldest message would let it live for less than an hour.
+        """
+        if config.name in self.snapshots:
+            raise already_exists(config.name)
+        unacked = [each.message for each in subscription.standings.values() if not each.acked]
+        now = self._ground.clock.now()
+        expires = min((message.published for message in unacked), default=now) + SNAPSHOT_LIFE
+        if expires - now < LEAST_SNAPSHOT_LIFE:
+            raise unmet("The backlog is too old for a snapshot.")
+        config.topic = subscription.topic
+        config.expire_time.FromDatetime(expires)
+        numbers = frozenset(message.number for message in unacked)
+        self.save_snapshot(TakenSnapshot(config, numbers, self._number))
+        for message in unacked:
+            self._history.keep(message)
+
+    def save_snapshot(self, snapshot: TakenSnapshot) -> None:
+        """Write it down and hold it until its (perhaps changed) expiry time."""
+        self._hold_snapshot(snapshot)
+        self._journal.put(f"snapshot/{snapshot.config.name}", snapshot.record())
+
+    def _hold_snapshot(self, snapshot: TakenSnapshot) -> None:
+        name = snapshot.config.name
+        snapshot.rest()
+        self.snapshots[name] = snapshot
+        snapshot.entry = self.agenda.at(
+            snapshot.expires, lambda: self.delete_snapshot(name), f"expire {name}"
+        )
+
+    def delete_snapshot(self, name: str) -> None:
+        snapshot = self.snapshot(name)
+        snapshot.rest()
+        with self._journal.batch():
+            self._journal.delete(f"snapshot/{name}")
+            del self.snapshots[name]
+            self._prune(snapshot.config.topic)
 
     def _next_number(self) -> int:
         if self._number == self._reserved:

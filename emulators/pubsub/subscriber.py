@@ -7,6 +7,7 @@ import grpc
 from emulators.pubsub import rules
 from emulators.pubsub.delivery import Holder, Subscription
 from emulators.pubsub.paging import page
+from emulators.pubsub.replay import Replay
 from emulators.pubsub.resources import Broker
 from emulators.pubsub.streams import Arrivals, StreamingPull, check_pullable, received
 from emulators.pubsub.wire import (
@@ -58,6 +59,7 @@ class Subscriber:
                 response_serializer=PullResponse.SerializeToString,
             ),
             "StreamingPull": self._streaming.handler(),
+            **Replay(self._broker).methods(),
         }
         return grpc.method_handlers_generic_handler("google.pubsub.v1.Subscriber", methods)
 

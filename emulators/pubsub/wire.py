@@ -9,6 +9,7 @@ from google.pubsub_v1 import types
 
 Topic = types.Topic.pb()
 Subscription = types.Subscription.pb()
+Snapshot = types.Snapshot.pb()
 PubsubMessage = types.PubsubMessage.pb()
 PublishRequest = types.PublishRequest.pb()
 PullResponse = types.PullResponse.pb()

@@ -10,7 +10,15 @@ import pytest
 
 from emulators.pubsub import PubSub
 from tests.emulators.conftest import Loop
-from tests.emulators.pubsub_cloud import SUBSCRIPTION, TOPIC, Cloud, backoff, clients, listening
+from tests.emulators.pubsub_cloud import (
+    PROJECT,
+    SUBSCRIPTION,
+    TOPIC,
+    Cloud,
+    backoff,
+    clients,
+    listening,
+)
 
 Restart = Callable[[], Cloud]
 
@@ -144,3 +152,20 @@ def test_nothing_of_a_stopped_engine_stays_on_the_agenda(
         durable.settle()
         assert durable.ground.agenda.upcoming() != []
     assert durable.ground.agenda.upcoming() == []
+
+
+def test_retained_messages_and_snapshots_survive_a_restart(
+    durable: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{PROJECT}/snapshots/before"
+    with running(durable, monkeypatch) as cloud:
+        cloud.publisher.create_topic(name=TOPIC)
+        cloud.subscribe()
+        cloud.subscriber.create_snapshot(name=name, subscription=SUBSCRIPTION)
+        cloud.publish("kept")
+        ack_ids = [message.ack_id for message in cloud.pull()]
+        cloud.subscriber.acknowledge(subscription=SUBSCRIPTION, ack_ids=ack_ids)
+    with running(durable, monkeypatch) as cloud:
+        assert cloud.backlog() == 0
+        cloud.subscriber.seek(request={"subscription": SUBSCRIPTION, "snapshot": name})
+        assert [each.message.data for each in cloud.pull()] == [b"kept"]

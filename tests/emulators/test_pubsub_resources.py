@@ -1,6 +1,6 @@
 """Topics and subscriptions: create, get, list, update, delete, and what is refused."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -66,7 +66,7 @@ def test_topic_of_another_form_is_refused(cloud: Cloud) -> None:
 def test_absent_resources_are_not_found(cloud: Cloud) -> None:
     absent = f"{PROJECT}/topics/absent"
     nobody = f"{PROJECT}/subscriptions/absent"
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: cloud.publisher.get_topic(topic=absent),
         lambda: cloud.publisher.delete_topic(topic=absent),
         lambda: cloud.publish(topic=absent),

@@ -1,0 +1,140 @@
+"""Seek, retention of acknowledged messages, and snapshots."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from google.api_core import exceptions
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.pubsub_v1 import types
+
+from tests.emulators.conftest import Loop
+from tests.emulators.pubsub_cloud import (
+    PROJECT,
+    SUBSCRIPTION,
+    TOPIC,
+    Cloud,
+    StartEngine,
+    pubsub_cloud,
+)
+
+SNAPSHOT = f"{PROJECT}/snapshots/before"
+
+
+@pytest.fixture
+def cloud(
+    loop: Loop, start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cloud]:
+    with pubsub_cloud(loop, start_engine, monkeypatch) as made:
+        loop.ground.clock.freeze()
+        yield made
+
+
+def consume(cloud: Cloud) -> list[str]:
+    messages = cloud.pull()
+    cloud.subscriber.acknowledge(
+        subscription=SUBSCRIPTION, ack_ids=[message.ack_id for message in messages]
+    )
+    return [message.message.data.decode() for message in messages]
+
+
+def publish_an_hour_apart(cloud: Cloud, *texts: str) -> None:
+    for text in texts:
+        cloud.publish(text, key="c-1")
+        cloud.loop.advance(hours=1)
+
+
+def seek_back(cloud: Cloud, hours: float) -> None:
+    time = cloud.loop.ground.clock.now() - timedelta(hours=hours)
+    cloud.subscriber.seek(request={"subscription": SUBSCRIPTION, "time": time})
+
+
+def snapshot(cloud: Cloud) -> types.Snapshot:
+    taken: types.Snapshot = cloud.subscriber.create_snapshot(
+        name=SNAPSHOT, subscription=SUBSCRIPTION
+    )
+    return taken
+
+
+def seek_snapshot(cloud: Cloud) -> None:
+    cloud.subscriber.seek(request={"subscription": SUBSCRIPTION, "snapshot": SNAPSHOT})
+
+
+def test_seek_brings_back_what_the_subscription_retained(cloud: Cloud) -> None:
+    cloud.subscribe(retain_acked_messages=True, enable_message_ordering=True)
+    publish_an_hour_apart(cloud, "one", "two", "three")
+    assert consume(cloud) == ["one", "two", "three"]
+    seek_back(cloud, hours=2.5)
+    assert consume(cloud) == ["two", "three"]
+
+
+def test_seek_brings_back_what_the_topic_retained(cloud: Cloud) -> None:
+    cloud.publisher.update_topic(
+        topic=types.Topic(name=TOPIC, message_retention_duration={"seconds": 7200}),
+        update_mask=FieldMask(paths=["message_retention_duration"]),
+    )
+    publish_an_hour_apart(cloud, "one", "two", "three")
+    cloud.subscribe()
+    seek_back(cloud, hours=48)
+    assert consume(cloud) == ["three"]
+
+
+def test_seek_to_now_purges_the_backlog(cloud: Cloud) -> None:
+    cloud.subscribe()
+    publish_an_hour_apart(cloud, "one", "two")
+    seek_back(cloud, hours=0)
+    assert cloud.backlog() == 0
+
+
+def test_without_retention_acknowledged_messages_are_gone(cloud: Cloud) -> None:
+    cloud.subscribe()
+    publish_an_hour_apart(cloud, "one")
+    consume(cloud)
+    seek_back(cloud, hours=5)
+    assert cloud.backlog() == 0
+
+
+def test_seek_pushes_again(cloud: Cloud) -> None:
+    cloud.push(retain_acked_messages=True)
+    publish_an_hour_apart(cloud, "one", "two")
+    seek_back(cloud, hours=5)
+    cloud.loop.settle()
+    assert sorted(cloud.receiver.data()) == ["one", "one", "two", "two"]
+
+
+def test_snapshot_restores_what_was_unacknowledged(cloud: Cloud) -> None:
+    cloud.subscribe()
+    cloud.publish("done")
+    consume(cloud)
+    cloud.publish("open")
+    taken = snapshot(cloud)
+    cloud.publish("later")
+    assert consume(cloud) == ["open", "later"]
+    seek_snapshot(cloud)
+    assert taken.topic == TOPIC
+    assert consume(cloud) == ["open", "later"]
+
+
+def test_snapshot_is_listed_and_deleted(cloud: Cloud) -> None:
+    cloud.subscribe()
+    snapshot(cloud)
+    assert [each.name for each in cloud.subscriber.list_snapshots(project=PROJECT)] == [SNAPSHOT]
+    assert list(cloud.publisher.list_topic_snapshots(request={"topic": TOPIC})) == [SNAPSHOT]
+    cloud.subscriber.delete_snapshot(snapshot=SNAPSHOT)
+    with pytest.raises(exceptions.NotFound):
+        seek_snapshot(cloud)
+
+
+def test_snapshot_expires_after_seven_days(cloud: Cloud) -> None:
+    cloud.subscribe()
+    snapshot(cloud)
+    cloud.loop.advance(days=7)
+    assert list(cloud.subscriber.list_snapshots(project=PROJECT)) == []
+
+
+def test_snapshot_of_an_old_backlog_is_refused(cloud: Cloud) -> None:
+    cloud.subscribe(message_retention_duration={"seconds": 20 * 86400})
+    cloud.publish()
+    cloud.loop.advance(days=6, hours=23, minutes=30)
+    with pytest.raises(exceptions.FailedPrecondition):
+        snapshot(cloud)
