@@ -61,6 +61,12 @@ def find(function: str, letter_id: UUID) -> DeadLetter | None:
     )
 
 
+def not_parked(event_id: str) -> str:
+    """SQL that holds where the event named by the column `event_id` is not parked here."""
+    return f"""{event_id}::text NOT IN (
+      SELECT attributes ->> 'ce-id' FROM platform.dead_letters WHERE attributes ? 'ce-id')"""
+
+
 def mark_replayed(letter_id: UUID, now: datetime) -> None:
     statement = text("UPDATE platform.dead_letters SET replayed_at = :now WHERE id = :id")
     with postgres.begin(None) as (connection, _):

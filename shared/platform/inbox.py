@@ -3,9 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection
 
-from shared.platform import tables
+from shared.kernel import clock
+from shared.platform import dead_letters, postgres
 from shared.platform.postgres import literal
 
 
@@ -16,12 +17,17 @@ def claim_statement(handler: str, event_id: UUID) -> str:
     waits on the unique key until the first has committed (no row) or rolled back (its turn).
     """
     return (
-        "INSERT INTO platform.inbox (handler, event_id) "
-        f"VALUES ({literal(handler)}, {literal(event_id)}) ON CONFLICT DO NOTHING RETURNING 1"
+        "INSERT INTO platform.inbox (handler, event_id, received_at) "
+        f"VALUES ({literal(handler)}, {literal(event_id)}, {literal(clock.now())}) "
+        "ON CONFLICT DO NOTHING RETURNING 1"
     )
 
 
-def prune(connection: Connection, before: datetime) -> int:
-    """Forget messages received before `before`; no redelivery may come later than that."""
-    statement = delete(tables.inbox).where(tables.inbox.c.received_at < before)
-    return connection.execute(statement).rowcount
+def prune(connection: Connection, before: datetime, most: int) -> int:
+    """Forget at most `most` messages received before `before`; answers how many.
+
+    No redelivery may come later than that. What is parked may be replayed at any time, to all of
+    its handlers: it is not forgotten.
+    """
+    where = f"received_at < :before AND {dead_letters.not_parked('event_id')}"
+    return postgres.delete_some(connection, "platform.inbox", where, most, before=before)

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, text
+from sqlalchemy import Connection, text
 
-from shared.platform import postgres, tables
+from shared.kernel import clock
+from shared.platform import dead_letters, postgres
 from shared.platform.postgres import literal
 
 LEASE = timedelta(seconds=90)
@@ -46,7 +47,7 @@ def claim_statement(handler: str, event_id: UUID, now: datetime) -> str:
         WITH before AS (
           SELECT state, leased_until FROM platform.intents WHERE {key} FOR UPDATE)
         UPDATE platform.intents SET state = 'calling', attempts = attempts + 1,
-          leased_until = {literal(now + LEASE)}, updated_at = now()
+          leased_until = {literal(now + LEASE)}, updated_at = {literal(now)}
         FROM before
         WHERE {key} AND before.state NOT IN ('done', 'refused')
           AND (before.state <> 'calling' OR before.leased_until <= {literal(now)})
@@ -67,14 +68,15 @@ def claimed(connection: Connection, rows: list[list[str]], handler: str, event_i
 
 
 _CLOSE = text(
-    "UPDATE platform.intents SET state = :state, leased_until = NULL, updated_at = now() "
+    "UPDATE platform.intents SET state = :state, leased_until = NULL, updated_at = :now "
     "WHERE handler = :handler AND event_id = :event"
 )
 
 
 def close(connection: Connection, handler: str, event_id: UUID, state: IntentState) -> None:
     """Set the state inside the running transaction."""
-    connection.execute(_CLOSE, {"state": state.value, "handler": handler, "event": event_id})
+    key = {"handler": handler, "event": event_id}
+    connection.execute(_CLOSE, key | {"state": state.value, "now": clock.now()})
 
 
 def reopen(handler: str, event_id: UUID, state: IntentState) -> None:
@@ -83,10 +85,11 @@ def reopen(handler: str, event_id: UUID, state: IntentState) -> None:
         close(connection, handler, event_id, state)
 
 
-def prune(connection: Connection, before: datetime) -> int:
-    """Forget closed intents that were last touched before `before`."""
-    rows = tables.intents.c
-    statement = delete(tables.intents).where(
-        rows.updated_at < before, rows.state.in_([IntentState.DONE, IntentState.REFUSED])
-    )
-    return connection.execute(statement).rowcount
+def prune(connection: Connection, before: datetime, most: int) -> int:
+    """Forget at most `most` closed intents last touched before `before`; answers how many.
+
+    They answer redeliveries as the inbox does, so what is parked is not forgotten.
+    """
+    where = f"""updated_at < :before AND state IN ('done', 'refused')
+      AND {dead_letters.not_parked("event_id")}"""
+    return postgres.delete_some(connection, "platform.intents", where, most, before=before)

@@ -149,7 +149,13 @@ def drain(publisher: Publisher, keys: Sequence[str] | None = None) -> int:
     return published
 
 
-def prune(connection: Connection, before: datetime) -> int:
-    """Delete events that were sent before `before`; answers how many."""
-    statement = text("DELETE FROM platform.outbox WHERE sent_at < :before")
-    return connection.execute(statement, {"before": before}).rowcount
+def waiting() -> bool:
+    """Whether any event is unsent."""
+    rows = postgres.run_once("SELECT 1 FROM platform.outbox WHERE sent_at IS NULL LIMIT 1")
+    return bool(rows)
+
+
+def prune(connection: Connection, before: datetime, most: int) -> int:
+    """Delete at most `most` events that were sent before `before`; answers how many."""
+    table = "platform.outbox"
+    return postgres.delete_some(connection, table, "sent_at < :before", most, before=before)

@@ -167,6 +167,17 @@ def literal(value: UUID | datetime | int | str | Sequence[Any] | None) -> str:
     return f"ARRAY[{', '.join(literal(item) for item in value)}]"
 
 
+def delete_some(connection: Connection, table: str, where: str, most: int, **values: Any) -> int:
+    """Delete at most `most` rows of `table` that meet `where`; answers how many.
+
+    Small transactions keep locks short and let the clean-up of a neglected table be resumed.
+    """
+    statement = f"""
+        DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+          SELECT ctid FROM {table} WHERE {where} LIMIT :most FOR UPDATE SKIP LOCKED))"""
+    return connection.execute(sqlalchemy.text(statement), values | {"most": most}).rowcount
+
+
 @contextmanager
 def begin(clinic_id: UUID | None, then: str = "") -> Iterator[tuple[Connection, Any]]:
     """A transaction for a tenant; it commits at the end of the block, or rolls back on an error.

@@ -81,7 +81,7 @@ timers = platform_table(
     Index(
         "ix_timers_waiting",
         "due_at",
-        postgresql_where=text("state = 'scheduled' AND queued_at IS NULL"),
+        postgresql_where=text("state = 'scheduled'"),
     ),
 )
 

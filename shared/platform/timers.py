@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from shared.kernel.ids import ClinicId, TimerId, TypedId
 from shared.kernel.work import Timer
+from shared.platform import postgres
 from shared.platform.postgres import literal
 
 HORIZON = timedelta(hours=24)
@@ -107,7 +108,11 @@ _NEXT = text(
 )
 _LOST = text(
     "UPDATE platform.timers SET queued_at = NULL, version = version + 1 "
-    "WHERE state = 'scheduled' AND queued_at IS NOT NULL AND due_at < :before"
+    "WHERE state = 'scheduled' AND due_at < :before AND queued_at < :before"
+)
+_OVERDUE = text(
+    "SELECT min(greatest(due_at, queued_at)) FROM platform.timers "
+    "WHERE state = 'scheduled' AND queued_at IS NOT NULL"
 )
 
 
@@ -128,6 +133,21 @@ def next_unqueued(connection: Connection) -> datetime | None:
     return found
 
 
+def next_queued(connection: Connection) -> datetime | None:
+    """When the first of the tasks under way should come."""
+    found: datetime | None = connection.execute(_OVERDUE).scalar()
+    return found
+
+
 def requeue_lost(connection: Connection, before: datetime) -> int:
     """Let timers whose task should have come before `before` be queued anew, as another version."""
     return connection.execute(_LOST, {"before": before}).rowcount
+
+
+def prune(connection: Connection, before: datetime, most: int) -> int:
+    """Delete at most `most` fired or cancelled timers that were due before `before`.
+
+    A task that still comes for one finds nothing. Answers how many.
+    """
+    where = "state IN ('fired', 'cancelled') AND due_at < :before"
+    return postgres.delete_some(connection, "platform.timers", where, most, before=before)

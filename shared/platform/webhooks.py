@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.kernel.ids import WebhookId
-from shared.platform import tables
+from shared.platform import postgres, tables
 
 
 def store(
@@ -36,7 +36,7 @@ def body(connection: Connection, webhook_id: WebhookId) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def prune(connection: Connection, before: datetime) -> int:
-    """Delete webhooks received before `before`; answers how many."""
-    statement = delete(tables.webhooks).where(tables.webhooks.c.received_at < before)
-    return connection.execute(statement).rowcount
+def prune(connection: Connection, before: datetime, most: int) -> int:
+    """Delete at most `most` webhooks received before `before`; answers how many."""
+    table = "platform.webhooks"
+    return postgres.delete_some(connection, table, "received_at < :before", most, before=before)

@@ -32,3 +32,8 @@ def committed(
 def relay() -> int:
     """Publish everything that is unsent; answers how much that was."""
     return outbox.drain(_publisher)
+
+
+def waiting() -> bool:
+    """Whether events are still to be published: Pub/Sub refused them, or somebody has them."""
+    return outbox.waiting()

@@ -131,7 +131,7 @@ def upgrade() -> None:
         ["due_at"],
         unique=False,
         schema="platform",
-        postgresql_where=sa.text("state = 'scheduled' AND queued_at IS NULL"),
+        postgresql_where=sa.text("state = 'scheduled'"),
     )
     op.create_table(
         "webhooks",

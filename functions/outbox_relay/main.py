@@ -1,0 +1,23 @@
+"""The net under publishing: what was not published yet, what Pub/Sub gave up on, what is old."""
+
+from shared.kernel.work import Idle, Work
+from shared.runtime import delivery, retention
+from shared.runtime.agent import Agent
+
+agent = Agent("outbox_relay")
+agent.parks_dead_letters()
+
+
+@agent.cron("* * * * *")
+def outbox_drains(_: Work) -> Idle | None:
+    delivery.relay()
+    return None if delivery.waiting() else Idle()
+
+
+@agent.cron("0 4 * * 0")
+def retention_prunes(work: Work) -> Idle | None:
+    retention.prune(work)
+    return None
+
+
+outbox_relay = agent.function
