@@ -139,7 +139,8 @@ class Documents:
     def _change(self, time: int, name: str, document: Message | None) -> Change:
         before = self.get(name)
         if document is not None:
-            created = timestamp(time) if before is None else before.document.create_time  # type: ignore[union-attr]
+            known = None if before is None else before.document
+            created = timestamp(time) if known is None else known.create_time
             document.name = name
             document.create_time.CopyFrom(created)
             document.update_time.CopyFrom(timestamp(time))

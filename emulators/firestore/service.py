@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.cloud.firestore_v1 import types
@@ -25,7 +25,8 @@ from emulators.firestore.writing import Writing
 _SERVICE = "google.firestore.v1.Firestore"
 _RECENT = 200
 _FAREWELL = 0.5  # real seconds to tell listening clients that the service goes away
-_Context = Any
+_Context: TypeAlias = Any
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class Firestore:
@@ -131,19 +132,11 @@ class Firestore:
             "Listen": self._streams.serve,
             "Write": writing.write,
         }
-        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-        for method, answer in unary.items():
-            handlers[method] = grpc.unary_unary_rpc_method_handler(
-                _answering(answer), _request(method).FromString, _serialized
-            )
-        for method, stream in streaming.items():
-            handlers[method] = grpc.unary_stream_rpc_method_handler(
-                _streaming(stream), _request(method).FromString, _serialized
-            )
-        for method, stream in both.items():
-            handlers[method] = grpc.stream_stream_rpc_method_handler(
-                _streaming(stream), _request(method).FromString, _serialized
-            )
+        handlers = {
+            **{name: _unary(name, answer) for name, answer in unary.items()},
+            **{name: _stream(name, answer, requests=False) for name, answer in streaming.items()},
+            **{name: _stream(name, answer, requests=True) for name, answer in both.items()},
+        }
         return grpc.method_handlers_generic_handler(_SERVICE, handlers)
 
 
@@ -156,22 +149,28 @@ def _serialized(message: Message) -> bytes:
     return serialized
 
 
-def _answering(answer: Callable[[Message], Awaitable[Message]]) -> Any:
+def _unary(method: str, answer: Callable[[Message], Awaitable[Message]]) -> _Handler:
     async def call(request: Message, context: _Context) -> Message:
         try:
             return await answer(request)
         except Refused as refusal:
             await context.abort(refusal.code, refusal.message)
 
-    return call
+    return grpc.unary_unary_rpc_method_handler(call, _request(method).FromString, _serialized)
 
 
-def _streaming(stream: Callable[[Any], AsyncIterator[Message]]) -> Any:
+def _stream(
+    method: str, answer: Callable[[Any], AsyncIterator[Message]], *, requests: bool
+) -> _Handler:
     async def call(request: Any, context: _Context) -> AsyncIterator[Message]:
         try:
-            async for response in stream(request):
+            async for response in answer(request):
                 yield response
         except Refused as refusal:
             await context.abort(refusal.code, refusal.message)
 
-    return call
+    factory: Any = grpc.unary_stream_rpc_method_handler
+    if requests:
+        factory = grpc.stream_stream_rpc_method_handler
+    handler: _Handler = factory(call, _request(method).FromString, _serialized)
+    return handler
