@@ -157,6 +157,7 @@ class Subscription:
         self.topic: str = config.topic
         self.endpoint: str = config.push_config.push_endpoint
         self.ordered: bool = config.enable_message_ordering
+        self.exactly_once: bool = config.enable_exactly_once_delivery
         self.retains_acked: bool = config.retain_acked_messages
         self.retention: timedelta = config.message_retention_duration.ToTimedelta()
         self.most_attempts: int = (

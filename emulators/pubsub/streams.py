@@ -105,7 +105,7 @@ class StreamingPull:
         try:
             stream = self._open(await anext(requests))
         except Refused as refusal:
-            await context.abort(refusal.code, refusal.message)
+            await refusal.answer(context)
         except StopAsyncIteration:
             return
         reader = asyncio.create_task(self._read(stream, requests))
@@ -113,7 +113,7 @@ class StreamingPull:
             async for response in self._responses(stream):
                 yield response
             if stream.refusal is not None:
-                await context.abort(stream.refusal.code, stream.refusal.message)
+                await stream.refusal.answer(context)
         finally:
             reader.cancel()
 
@@ -130,7 +130,7 @@ class StreamingPull:
         subscription = stream.subscription
         properties: dict[str, Any] = {
             "message_ordering_enabled": subscription.ordered,
-            "exactly_once_delivery_enabled": False,
+            "exactly_once_delivery_enabled": subscription.exactly_once,
         }
         yield StreamingPullResponse(subscription_properties=properties)
         while not stream.ended:

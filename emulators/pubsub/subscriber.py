@@ -1,6 +1,7 @@
 """The Subscriber service of google.pubsub.v1, streaming apart."""
 
 import asyncio
+from collections.abc import Iterable
 
 import grpc
 
@@ -22,6 +23,7 @@ from emulators.pubsub.wire import (
 )
 from emulators.pubsub.wire import Subscription as SubscriptionProto
 
+INVALID_ACK_ID = "PERMANENT_FAILURE_INVALID_ACK_ID"
 PULL_SECONDS = 1.0
 """How long (real) a pull waits for a first message; the service promises no particular time."""
 
@@ -112,8 +114,11 @@ class Subscriber:
         subscription = self._broker.subscription(request.subscription)
         if not request.ack_ids:
             raise invalid("No ack ids specified.")
+        refusal = _stale(subscription, request.ack_ids)
         with self._broker.durable():
             subscription.acknowledge(request.ack_ids)
+        if refusal is not None:
+            raise refusal
         return Empty()
 
     def modify_ack_deadline(self, request: Proto) -> Proto:
@@ -122,8 +127,11 @@ class Subscriber:
             raise invalid("No ack ids specified.")
         if not 0 <= request.ack_deadline_seconds <= 600:
             raise invalid("ack_deadline_seconds must be between 0 and 600.")
+        refusal = _stale(subscription, request.ack_ids)
         for ack_id in request.ack_ids:
             subscription.modify(ack_id, request.ack_deadline_seconds)
+        if refusal is not None:
+            raise refusal
         return Empty()
 
     async def pull(self, request: Proto, context: Context) -> Proto:
@@ -131,7 +139,7 @@ class Subscriber:
         try:
             subscription = self._pullable(request)
         except Refused as refusal:
-            await context.abort(refusal.code, refusal.message)
+            await refusal.answer(context)
         seconds = 0.0 if request.return_immediately else PULL_SECONDS
         deadline = asyncio.get_running_loop().time() + seconds
         holder = Holder()
@@ -152,3 +160,18 @@ class Subscriber:
             raise invalid("max_messages must be positive.")
         check_pullable(subscription)
         return subscription
+
+
+def _stale(subscription: Subscription, ack_ids: Iterable[str]) -> Refused | None:
+    """With exactly-once delivery, the answer that names the ack ids which count no more.
+
+    The others of the same request take effect all the same, as documented.
+    """
+    if not subscription.exactly_once:
+        return None
+    stale = {each: INVALID_ACK_ID for each in ack_ids if each not in subscription.leases}
+    if not stale:
+        return None
+    return Refused(
+        grpc.StatusCode.FAILED_PRECONDITION, "Some acknowledgement ids are invalid.", stale
+    )

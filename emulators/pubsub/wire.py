@@ -1,11 +1,13 @@
 """The raw protobuf classes of google.pubsub.v1, and how refusals and handlers look on the wire."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 Topic = types.Topic.pb()
 Subscription = types.Subscription.pb()
@@ -24,12 +26,29 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class Refused(Exception):
-    """A request that is answered with a status other than OK; nothing has changed."""
+    """A request that is answered with a status other than OK; nothing has changed.
 
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+    `reasons` (what is wrong -> why) go out as the metadata of a google.rpc.ErrorInfo.
+    """
+
+    def __init__(
+        self, code: grpc.StatusCode, message: str, reasons: dict[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.reasons = reasons or {}
+
+    async def answer(self, context: Context) -> NoReturn:
+        """End the call with this status."""
+        trailing: tuple[tuple[str, bytes], ...] = ()
+        if self.reasons:
+            number: int = self.code.value[0]
+            status = Status(code=number, message=self.message)
+            info = ErrorInfo(domain="pubsub.googleapis.com", metadata=self.reasons)
+            status.details.add().Pack(info)
+            trailing = (("grpc-status-details-bin", status.SerializeToString()),)
+        await context.abort(self.code, self.message, trailing)
 
 
 def invalid(message: str) -> Refused:
@@ -66,7 +85,7 @@ def unary(method: Callable[[Proto], Proto], request: str, response: str) -> Hand
         try:
             return method(message)
         except Refused as refusal:
-            await context.abort(refusal.code, refusal.message)
+            await refusal.answer(context)
 
     return grpc.unary_unary_rpc_method_handler(
         answer,

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 from google.api_core import exceptions
+from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeStatus
+from google.cloud.pubsub_v1.subscriber.message import Message
 from google.pubsub_v1 import types
 
+from emulators.faults import Fault, FaultKind
 from tests.emulators.conftest import Loop
 from tests.emulators.pubsub_cloud import (
     PROJECT,
@@ -200,7 +203,7 @@ def test_streaming_pull_delivers_and_acknowledges(cloud: Cloud) -> None:
     cloud.subscribe()
     arrived: queue.Queue[str] = queue.Queue()
 
-    def handle(message: types.PubsubMessage) -> None:
+    def handle(message: Message) -> None:
         arrived.put(message.data.decode())
         message.ack_with_response().result(timeout=10)
         arrived.put("acked")
@@ -221,7 +224,7 @@ def test_streaming_pull_keeps_the_order_of_a_key_through_a_nack(cloud: Cloud) ->
     arrived: queue.Queue[str] = queue.Queue()
     failed: list[str] = []
 
-    def handle(message: types.PubsubMessage) -> None:
+    def handle(message: Message) -> None:
         data = message.data.decode()
         arrived.put(data)
         if data == "1" and not failed:
@@ -278,3 +281,44 @@ def test_deleting_the_subscription_ends_its_streams(cloud: Cloud) -> None:
     cloud.subscriber.delete_subscription(subscription=SUBSCRIPTION)
     with pytest.raises(exceptions.NotFound):
         stream.result(timeout=10)
+
+
+def test_exactly_once_refuses_an_ack_after_the_deadline(cloud: Cloud) -> None:
+    cloud.loop.ground.clock.freeze()
+    cloud.subscribe(enable_exactly_once_delivery=True)
+    cloud.publish("late")
+    cloud.publish("gone")
+    late, gone = cloud.pull()
+    ack(cloud, gone)
+    cloud.loop.advance(seconds=11)
+    with pytest.raises(exceptions.FailedPrecondition) as refused:
+        ack(cloud, late)
+    (info,) = refused.value.details
+    assert dict(info.metadata) == {late.ack_id: "PERMANENT_FAILURE_INVALID_ACK_ID"}
+    assert texts(cloud.pull()) == ["late"]
+
+
+def test_exactly_once_stream_confirms_acknowledgements(cloud: Cloud) -> None:
+    cloud.subscribe(enable_exactly_once_delivery=True)
+    results: queue.Queue[AcknowledgeStatus] = queue.Queue()
+
+    def handle(message: Message) -> None:
+        message.ack_with_response().add_done_callback(lambda done: results.put(done.result()))
+
+    cloud.publish("x")
+    stream = cloud.subscriber.subscribe(SUBSCRIPTION, handle)
+    try:
+        assert results.get(timeout=10) is AcknowledgeStatus.SUCCESS
+        assert cloud.backlog() == 0
+    finally:
+        stream.cancel()
+        stream.result(timeout=10)
+
+
+def test_publish_goes_through_after_an_outage(cloud: Cloud) -> None:
+    cloud.subscribe()
+    outage = Fault("pubsub", FaultKind.ERROR, count=2, path="Publisher/Publish")
+    cloud.loop.ground.faults.add(outage)
+    cloud.publish("kept")
+    assert outage.count == 0
+    assert texts(cloud.pull()) == ["kept"]
