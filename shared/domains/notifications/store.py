@@ -1,0 +1,130 @@
+"""Writes and locks of the notifications context."""
+
+from collections.abc import Iterable
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from shared.domains.notifications.commands import Preference
+from shared.domains.notifications.model import Choices, Message, MessageStatus, Topic, Urgency
+from shared.domains.notifications.tables import messages, preferences, suppressions
+from shared.events.messages import Channel, MessageFailure
+from shared.kernel.ids import ClinicId, CustomerId, MessageId, WebhookId
+from shared.kernel.work import Work
+from shared.platform import tables as platform
+from shared.platform.unit_of_work import clinics, sql
+
+_COLUMNS = [messages.c[field.name] for field in fields(Message)]
+
+
+def add(message: Message, work: Work) -> bool:
+    """Insert the message; False when there is one with its id."""
+    statement = insert(messages).values(**_values(message)).on_conflict_do_nothing()
+    return sql(work).execute(statement.returning(messages.c.id)).first() is not None
+
+
+def load(message_id: MessageId, work: Work) -> Message | None:
+    """The message, locked until the transaction ends."""
+    query = select(*_COLUMNS).where(messages.c.id == message_id).with_for_update()
+    row = sql(work).execute(query).mappings().one_or_none()
+    return None if row is None else _message(dict(row))
+
+
+def _values(message: Message) -> dict[str, Any]:
+    return {field.name: getattr(message, field.name) for field in fields(Message)}
+
+
+def _message(row: dict[str, Any]) -> Message:
+    return Message(
+        **row
+        | {
+            "channel": Channel(row["channel"]),
+            "topic": Topic(row["topic"]),
+            "urgency": Urgency(row["urgency"]),
+            "status": MessageStatus(row["status"]),
+            "failure": MessageFailure(row["failure"]) if row["failure"] else None,
+        }
+    )
+
+
+def save(message: Message, work: Work) -> None:
+    """Write the next version of a message that `load` locked."""
+    values = _values(message)
+    key = messages.c.clinic_id == values.pop("clinic_id"), messages.c.id == values.pop("id")
+    sql(work).execute(update(messages).where(*key).values(**values))
+
+
+def choices(customer_id: CustomerId, work: Work) -> Choices:
+    """What the customer chose and stopped."""
+    chosen, stopped = preferences.c, suppressions.c
+    of_topics = select(chosen.topic, chosen.channel, chosen.wanted)
+    of_channels = select(stopped.channel).where(stopped.stopped)
+    wanted = sql(work).execute(of_topics.where(chosen.customer_id == customer_id))
+    ended = sql(work).execute(of_channels.where(stopped.customer_id == customer_id))
+    return Choices(
+        {(Topic(row.topic), Channel(row.channel)): row.wanted for row in wanted},
+        frozenset(Channel(row.channel) for row in ended),
+    )
+
+
+def prefer(customer_id: CustomerId, chosen: Iterable[Preference], work: Work) -> None:
+    """Write preferences, each over what stood there."""
+    for preference in chosen:
+        statement = insert(preferences).values(
+            clinic_id=work.clinic_id,
+            customer_id=customer_id,
+            **preference.model_dump(),
+            version=1,
+            created_at=work.now,
+            updated_at=work.now,
+        )
+        newer = {
+            "wanted": statement.excluded.wanted,
+            "version": preferences.c.version + 1,
+            "updated_at": statement.excluded.updated_at,
+        }
+        key = ("clinic_id", "customer_id", "topic", "channel")
+        sql(work).execute(statement.on_conflict_do_update(index_elements=key, set_=newer))
+
+
+def stop(
+    customer_id: CustomerId, channel: Channel, stopped: bool, at: datetime, work: Work
+) -> None:
+    """Write that somebody stopped a channel, or wants it again, unless something newer is known."""
+    statement = insert(suppressions).values(
+        clinic_id=work.clinic_id,
+        customer_id=customer_id,
+        channel=channel,
+        stopped=stopped,
+        version=1,
+        created_at=at,
+        updated_at=at,
+    )
+    newer = {
+        "stopped": statement.excluded.stopped,
+        "version": suppressions.c.version + 1,
+        "updated_at": statement.excluded.updated_at,
+    }
+    sql(work).execute(
+        statement.on_conflict_do_update(
+            index_elements=("clinic_id", "customer_id", "channel"),
+            set_=newer,
+            where=suppressions.c.updated_at <= statement.excluded.updated_at,
+        )
+    )
+
+
+def webhook(webhook_id: WebhookId, work: Work) -> tuple[bytes, datetime] | None:
+    """A stored webhook's raw body and when it came; None when it was pruned."""
+    rows = platform.webhooks.c
+    query = select(rows.body, rows.received_at).where(rows.id == webhook_id)
+    row = sql(work).execute(query).one_or_none()
+    return None if row is None else (bytes(row.body), row.received_at)
+
+
+def all_clinics(work: Work) -> list[ClinicId]:
+    """Every clinic: a phone number may be known to several."""
+    return clinics(work)
