@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.kernel import clock
-from shared.kernel.errors import DomainError, OutcomeUnknown, VendorRefused, VendorUnavailable
+from shared.kernel.errors import (
+    DomainError,
+    OutcomeUnknown,
+    VendorError,
+    VendorRefused,
+    VendorUnavailable,
+)
 from shared.kernel.event import Event, Occurrence
 from shared.kernel.work import Effect, Idle, Timer, Work
 from shared.platform import inbox, intents, timers
@@ -76,10 +82,18 @@ class VendorCall:
     def _tell(self, request: Any, key: str, before: IntentState) -> Any:
         vendors = self.vendors()
         if before is IntentState.UNKNOWN and self.effect.find is not None:
-            found = self.effect.find(request, vendors, key)
+            found = self._found(self.effect.find, request, vendors, key)
             if found is not None:
                 return found
         return self.effect.call(request, vendors, key)
+
+    @staticmethod
+    def _found(find: Callable[[Any, Any, str], Any], request: Any, vendors: Any, key: str) -> Any:
+        """Look up; a look-up that fails leaves the outcome as unknown as it was."""
+        try:
+            return find(request, vendors, key)
+        except VendorError as error:
+            raise OutcomeUnknown(error.vendor, error.reason) from error
 
     def _refused(self, function: str, occurrence: Occurrence, refusal: VendorRefused) -> None:
         if self.effect.refuse is None:

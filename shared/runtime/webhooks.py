@@ -52,13 +52,22 @@ class Webhooks:
         self.app.add_url_rule("/healthz", "healthz", lambda: Response(status=200))
 
     def receives(
-        self, rule: str, vendor: str, verify: Verify, event: Callable[[WebhookId], Event]
+        self,
+        rule: str,
+        vendor: str,
+        verify: Verify,
+        event: Callable[[WebhookId], Event],
+        keep: Callable[[Delivery], bytes] = lambda delivery: delivery.body,
     ) -> None:
-        """Declare POST `rule`: `verify` it, keep it as `vendor`'s, emit `event` for its row."""
+        """Declare POST `rule`: `verify` it, keep it as `vendor`'s, emit `event` for its row.
+
+        `keep` says what is stored, where the raw body alone does not tell everything.
+        """
 
         def receive() -> Response:
-            body = request.get_data()
-            vendor_event_id = verify(Delivery(self._public_url(rule), dict(request.headers), body))
+            headers = dict(request.headers)
+            delivery = Delivery(self._public_url(rule), headers, request.get_data())
+            vendor_event_id, body = verify(delivery), keep(delivery)
             with committed(None, self.name, Cause(f"{vendor}:{vendor_event_id}")) as work:
                 stored = webhooks.store(work.connection, vendor, vendor_event_id, body, work.now)
                 if stored is not None:
