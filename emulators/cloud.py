@@ -75,6 +75,7 @@ _CREDENTIALS = {
     "TWILIO_ACCOUNT_SID": "AC" + "1".zfill(32),
     "TWILIO_AUTH_TOKEN": "local-auth-token",
     "SENDGRID_API_KEY": "SG.local",
+    "SENDGRID_FROM": "notice@clinicloop.test",
 }
 
 

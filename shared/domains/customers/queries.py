@@ -88,3 +88,9 @@ def contact(customer_id: CustomerId, work: Work) -> Contact | None:
         locale=row.locale,
         time_zone=row.time_zone,
     )
+
+
+def having_phone(phone: Phi[str], work: Work) -> list[CustomerId]:
+    """Who of this clinic has this number (E.164); families share one."""
+    query = select(customers.c.id).where(customers.c.phone == phone.reveal())
+    return list(sql(work).execute(query.order_by(customers.c.id)).scalars())
