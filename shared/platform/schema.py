@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, Uuid
+from sqlalchemy import Column, MetaData, Table, TypeDecorator, Uuid
 
 from shared.kernel.ids import ClinicId, TypedId
 
@@ -20,22 +20,18 @@ metadata = MetaData(
 )
 
 
-class IdType(Uuid[Any]):
+class IdType(TypeDecorator[Any]):
     """A uuid column that is read as the given typed id."""
 
+    impl = Uuid
     cache_ok = True
 
     def __init__(self, kind: type[TypedId]) -> None:
         super().__init__()
         self.kind = kind
 
-    def result_processor(self, dialect: Any, coltype: Any) -> Any:  # noqa: ARG002
-        kind = self.kind
-
-        def process(value: Any) -> Any:
-            return None if value is None else kind(int=value.int)
-
-        return process
+    def process_result_value(self, value: Any, dialect: Any) -> Any:  # noqa: ARG002
+        return None if value is None else self.kind(int=value.int)
 
 
 def id_column(name: str, kind: type[TypedId], **options: Any) -> Column[Any]:
@@ -55,6 +51,6 @@ def clinic_table(schema: str, name: str, *parts: Any) -> Table:
     return Table(name, metadata, owner, *parts, schema=schema, info={"owner": "clinic"})
 
 
-def platform_table(name: str, *parts: Any) -> Table:
-    """A table of the machinery itself (schema `platform`), read across clinics."""
-    return Table(name, metadata, *parts, schema="platform", info={"owner": "platform"})
+def platform_table(name: str, *parts: Any, schema: str = "platform") -> Table:
+    """A table of the machinery itself, or of a context's own, that is read across clinics."""
+    return Table(name, metadata, *parts, schema=schema, info={"owner": "platform"})
