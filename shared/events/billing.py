@@ -92,6 +92,15 @@ class InvoiceDunningExhausted(InvoiceFact, type="invoice.dunning_exhausted"):
     amount: Money
 
 
+class PaymentMethodUpdated(
+    Event, type="payment_method.updated", subject="customer_id", topic="customer-events"
+):
+    """A customer of the billing provider pays by another method, or its details changed."""
+
+    clinic_id: ClinicId
+    customer_id: CustomerId
+
+
 class BillingDriftFound(Event, type="billing.drift_found", subject="clinic_id"):
     """The nightly comparison found rows that differ from the provider's."""
 

@@ -113,6 +113,7 @@ class Customers:
             "object": "customer",
         }
         self._fill(customer, form)
+        customer["primary_payment_source_id"] = self._site.new_id("pm_")
         self._site.save("customer", customer)
         self._site.emit("customer_created", customer=customer)
         return {"customer": shown(customer)}
@@ -136,6 +137,7 @@ class Customers:
         changed = self._fill(customer, form)
         if "cf_test_card" in form:
             customer["_used"] = 0
+            customer["primary_payment_source_id"] = self._site.new_id("pm_")
         if changed or "cf_test_card" in form:
             self._site.save("customer", customer)
             self._site.emit("customer_changed", customer=customer)

@@ -1,0 +1,168 @@
+"""Where the billing provider is spoken with: webhooks completed, retries and ends told."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from shared.domains.billing import commands, service, store
+from shared.domains.billing.commands import InvoiceReport, Reports
+from shared.domains.billing.model import Resource, collectible
+from shared.domains.billing.ports import BillingProvider, HasBilling
+from shared.events.billing import (
+    ChargebeeWebhookReceived,
+    InvoiceDunningExhausted,
+    InvoiceRetryDue,
+    InvoiceStatus,
+)
+from shared.kernel.errors import Invalid, NotFound, OutcomeUnknown, VendorUnavailable
+from shared.kernel.ids import CustomerId
+from shared.kernel.work import Effect, Work
+
+# Webhooks
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """What a webhook said, and what it left out: whose an invoice is, why attempts failed."""
+
+    reports: Reports
+    new_method: bool
+    customers: frozenset[CustomerId]
+    invoices: frozenset[str]
+
+
+def _take_webhook(event: ChargebeeWebhookReceived, work: Work) -> Incomplete | None:
+    """Take a webhook over at once, unless the provider must be asked for more."""
+    body = store.webhook_body(event.webhook_id, work)
+    if body is None:
+        raise NotFound("webhook-pruned", "The webhook is not kept any more.")
+    notice = commands.read_notice(body)
+    reports = commands.read(notice.raws)
+    customers, invoices = _gaps(reports, work)
+    if customers or invoices:
+        return Incomplete(reports, notice.new_method, customers, invoices)
+    _take_over(reports, notice.new_method, work)
+    return None
+
+
+def _gaps(reports: Reports, work: Work) -> tuple[frozenset[CustomerId], frozenset[str]]:
+    where = service.homes(reports, work)
+    homeless = {one.customer_id for one in reports.invoices if where.of(one) is None}
+    untold = {one.id for one in reports.invoices if _untold(one, reports, where, work)}
+    return frozenset(homeless), frozenset(untold)
+
+
+def _untold(invoice: InvoiceReport, reports: Reports, where: service.Homes, work: Work) -> bool:
+    """Whether a declined attempt is new here and its reason did not come along."""
+    failures = invoice.failures
+    if all(one.txn_id in reports.declines for one in failures):
+        return False
+    clinic = where.of(invoice)
+    if clinic is None:
+        return True
+    with work.within(clinic):
+        known = store.attempts(invoice.id, work)
+    return any(one.txn_id not in reports.declines for one in failures[known:])
+
+
+def _complete(request: Incomplete, vendors: HasBilling, key: str) -> Reports:  # noqa: ARG001
+    provider = vendors.billing
+    customers = [provider.retrieve(Resource.CUSTOMER, str(one)) for one in request.customers]
+    transactions = [raw for one in request.invoices for raw in provider.payments(one)]
+    return request.reports.joined(
+        commands.read(
+            {
+                Resource.CUSTOMER: [raw for raw in customers if raw is not None],
+                Resource.TRANSACTION: transactions,
+            }
+        )
+    )
+
+
+def _take_over(reports: Reports, new_method: bool, work: Work) -> None:
+    """Raises `Invalid` for an object that makes no sense or is nobody's: the webhook is parked."""
+    strays = service.apply(reports, work, new_method=new_method).strays
+    if strays:
+        said = "; ".join(f"{one.resource.value} {one.vendor_id}: {one.reason}" for one in strays)
+        raise Invalid("webhook-not-ours", f"Nothing was taken over. {said}.")
+
+
+def _record_webhook(reports: Reports, event: ChargebeeWebhookReceived, work: Work) -> None:  # noqa: ARG001
+    _take_over(reports, False, work)
+
+
+webhook = Effect(_take_webhook, _complete, _record_webhook)
+"""Calling again is safe: it only asks."""
+
+
+# Retries, and the end of them
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Collect this invoice; `declined` attempts were made before."""
+
+    vendor_id: str
+    declined: int
+
+
+def _prepare_collection(event: InvoiceRetryDue, work: Work) -> Collection | None:
+    """None when it was settled meanwhile, or when this attempt was made already."""
+    invoice = store.invoice(event.invoice_id, work)
+    if invoice is None or not invoice.collectible or invoice.attempts + 1 != event.attempt:
+        return None
+    return Collection(invoice.vendor_id, invoice.attempts)
+
+
+def as_it_is(invoice_id: str, provider: BillingProvider) -> Reports:
+    """An invoice with its transactions, as the provider has it now."""
+    raw = provider.retrieve(Resource.INVOICE, invoice_id)
+    return commands.read(
+        {
+            Resource.INVOICE: [] if raw is None else [raw],
+            Resource.TRANSACTION: provider.payments(invoice_id),
+        }
+    )
+
+
+def _after(invoice_id: str, provider: BillingProvider) -> Reports:
+    """The same, once something was told: a failure to read it must not look as if nothing was."""
+    try:
+        return as_it_is(invoice_id, provider)
+    except VendorUnavailable as error:
+        raise OutcomeUnknown(error.vendor, error.reason) from error
+
+
+def _collect(request: Collection, vendors: HasBilling, key: str) -> Reports:
+    vendors.billing.collect(request.vendor_id, key)
+    return _after(request.vendor_id, vendors.billing)
+
+
+def _find_collection(request: Collection, vendors: HasBilling, key: str) -> Reports | None:  # noqa: ARG001
+    """What the invoice says of an attempt whose answer was lost; None when it was not made."""
+    found = as_it_is(request.vendor_id, vendors.billing)
+    made = [
+        invoice
+        for invoice in found.invoices
+        if len(invoice.failures) > request.declined or invoice.status is InvoiceStatus.PAID
+    ]
+    return found if made else None
+
+
+def _prepare_end(event: InvoiceDunningExhausted, work: Work) -> str | None:
+    invoice = store.invoice(event.invoice_id, work)
+    unpaid = invoice is not None and collectible(invoice.status, invoice.dunning, invoice.deleted)
+    return invoice.vendor_id if invoice is not None and unpaid else None
+
+
+def _end(invoice_id: str, vendors: HasBilling, key: str) -> Reports:
+    vendors.billing.stop_dunning(invoice_id, key)
+    return _after(invoice_id, vendors.billing)
+
+
+def _record(reports: Reports, event: Any, work: Work) -> None:  # noqa: ARG001
+    service.apply(reports, work)
+
+
+collection = Effect(_prepare_collection, _collect, service.take_answer, _find_collection)
+end_of_dunning = Effect(_prepare_end, _end, _record)
+"""Stopping what is stopped changes nothing, so calling again is safe."""

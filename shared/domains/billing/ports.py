@@ -1,0 +1,40 @@
+"""What the billing context asks of the billing provider."""
+
+from datetime import datetime
+from typing import Protocol
+
+from shared.domains.billing.model import RawObject, Resource
+
+
+class BillingProvider(Protocol):
+    """Objects are handed over as the provider writes them."""
+
+    def changed(self, resource: Resource, since: datetime | None) -> list[RawObject]:
+        """All objects changed after `since` (all there are for None), deleted ones too.
+
+        Of transactions only those that failed. Oldest change first.
+        """
+        ...
+
+    def retrieve(self, resource: Resource, vendor_id: str) -> RawObject | None:
+        """One object as it is now; None when there is none."""
+        ...
+
+    def payments(self, invoice_id: str) -> list[RawObject]:
+        """The transactions of one invoice."""
+        ...
+
+    def collect(self, invoice_id: str, key: str) -> None:
+        """Try to collect an invoice once per `key`. A decline is no error: the invoice tells."""
+        ...
+
+    def stop_dunning(self, invoice_id: str, key: str) -> None:
+        """Give up collecting; nothing happens where nothing is being collected."""
+        ...
+
+
+class HasBilling(Protocol):
+    """The vendors of a function that talks to the billing provider."""
+
+    @property
+    def billing(self) -> BillingProvider: ...

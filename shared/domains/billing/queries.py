@@ -1,0 +1,120 @@
+"""Reads of the billing context for portals."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import Table, select
+
+from shared.domains.billing.model import Dunning
+from shared.domains.billing.tables import invoices, subscriptions
+from shared.events.billing import InvoiceStatus, SubscriptionStatus
+from shared.kernel.ids import ContractId, CustomerId, InvoiceId, SubscriptionId
+from shared.kernel.money import Money
+from shared.kernel.work import Work
+from shared.platform.unit_of_work import sql
+
+
+class SubscriptionView(BaseModel):
+    """A subscription as portals show it; instants are UTC."""
+
+    id: SubscriptionId
+    customer_id: CustomerId
+    contract_id: ContractId | None
+    status: SubscriptionStatus
+    item_price_id: str | None
+    current_term_end: datetime | None
+    version: int
+
+
+class SubscriptionPage(BaseModel):
+    """Subscriptions, and the `after` of the next page (None on the last one)."""
+
+    items: list[SubscriptionView]
+    next: SubscriptionId | None
+
+
+class InvoiceView(BaseModel):
+    """An invoice as portals show it; instants are UTC. `attempts` were declined."""
+
+    id: InvoiceId
+    number: str
+    customer_id: CustomerId
+    subscription_id: SubscriptionId | None
+    status: InvoiceStatus
+    dunning: Dunning | None
+    total: Money
+    paid: Money
+    due: Money
+    invoiced_at: datetime
+    due_at: datetime | None
+    paid_at: datetime | None
+    attempts: int
+    version: int
+
+
+class InvoicePage(BaseModel):
+    """Invoices, and the `after` of the next page (None on the last one)."""
+
+    items: list[InvoiceView]
+    next: InvoiceId | None
+
+
+def subscription_page(
+    owner: CustomerId | None, limit: int, after: UUID | None, work: Work
+) -> SubscriptionPage:
+    """The subscriptions of one customer, or of the clinic, in the order of their ids."""
+    rows, more = _page(subscriptions, owner, limit, after, work)
+    items = [SubscriptionView.model_validate(row, from_attributes=True) for row in rows]
+    return SubscriptionPage(items=items, next=items[-1].id if more else None)
+
+
+def invoice_page(
+    owner: CustomerId | None, limit: int, after: UUID | None, work: Work
+) -> InvoicePage:
+    """The invoices of one customer, or of the clinic, in the order of their ids."""
+    rows, more = _page(invoices, owner, limit, after, work)
+    items = [_invoice(row) for row in rows]
+    return InvoicePage(items=items, next=items[-1].id if more else None)
+
+
+def _page(
+    table: Table, owner: CustomerId | None, limit: int, after: UUID | None, work: Work
+) -> tuple[list[Any], bool]:
+    rows = table.c
+    query = select(table).where(rows.deleted.is_(False)).order_by(rows.id).limit(limit + 1)
+    if owner is not None:
+        query = query.where(rows.customer_id == owner)
+    if after is not None:
+        query = query.where(rows.id > after)
+    found = list(sql(work).execute(query))
+    return found[:limit], len(found) > limit
+
+
+def _invoice(row: Any) -> InvoiceView:
+    return InvoiceView(
+        id=row.id,
+        number=row.vendor_id,
+        customer_id=row.customer_id,
+        subscription_id=row.subscription_id,
+        status=InvoiceStatus(row.status),
+        dunning=Dunning(row.dunning) if row.dunning else None,
+        total=Money(amount=row.total, currency=row.currency),
+        paid=Money(amount=row.amount_paid, currency=row.currency),
+        due=Money(amount=row.amount_due, currency=row.currency),
+        invoiced_at=row.invoiced_at,
+        due_at=row.due_at,
+        paid_at=row.paid_at,
+        attempts=row.attempts,
+        version=row.version,
+    )
+
+
+def is_settled(invoice_id: InvoiceId, work: Work) -> bool:
+    """Whether nothing is to be collected on it any more: paid, voided or deleted."""
+    rows = invoices.c
+    query = select(rows.status, rows.deleted).where(rows.id == invoice_id)
+    row = sql(work).execute(query).one_or_none()
+    settled = (InvoiceStatus.PAID, InvoiceStatus.VOIDED)
+    return row is not None and (row.deleted or row.status in settled)

@@ -1,0 +1,160 @@
+"""Reading the provider by the clock: every minute what changed, every night everything.
+
+An object that makes no sense or is nobody's here goes to `billing.strays` with its reason and stops
+no other; the cursor passes it. It is looked at again when it changes, and every night.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared.domains.billing import commands, model, service, store
+from shared.domains.billing.commands import InvoiceReport, Reports, SubscriptionReport
+from shared.domains.billing.model import Drift, RawObject, Resource, Sight
+from shared.domains.billing.ports import BillingProvider, HasBilling
+from shared.events.billing import BillingDriftFound
+from shared.kernel.ids import ClinicId
+from shared.kernel.work import Effect, Idle, Work
+
+OVERLAP = timedelta(minutes=5)
+"""A change can become visible after a later one: every reading begins so long before the last."""
+
+UNDER_WAY = timedelta(minutes=15)
+"""What changed so recently may still be on its way here; it is no drift yet."""
+
+_READ = (Resource.CUSTOMER, Resource.SUBSCRIPTION, Resource.INVOICE)
+_OWN = (Resource.SUBSCRIPTION, Resource.INVOICE)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read, and up to which change of each kind."""
+
+    reports: Reports
+    until: Mapping[Resource, datetime]
+
+
+def _read(since: Mapping[Resource, datetime | None], provider: BillingProvider) -> Reading:
+    """Read all that changed. Transactions come last: no invoice is read without its own."""
+    raws = {resource: provider.changed(resource, since[resource]) for resource in _READ}
+    failed = provider.changed(Resource.TRANSACTION, since[Resource.INVOICE])
+    reports = commands.read({**raws, Resource.TRANSACTION: failed})
+    older = [
+        transaction
+        for invoice in reports.invoices
+        if any(one.txn_id not in reports.declines for one in invoice.failures)
+        for transaction in provider.payments(invoice.id)
+    ]
+    whole = reports.joined(commands.read({Resource.TRANSACTION: older}))
+    return Reading(whole, {kind: last for kind in _READ if (last := _newest(raws[kind]))})
+
+
+def _newest(raws: Iterable[RawObject]) -> datetime | None:
+    instants = [raw["updated_at"] for raw in raws if isinstance(raw.get("updated_at"), int)]
+    return datetime.fromtimestamp(max(instants), UTC) if instants else None
+
+
+# Every minute
+
+
+def _prepare_sync(_: None, work: Work) -> dict[Resource, datetime | None]:
+    known = store.cursors(work)
+    return {kind: known[kind] - OVERLAP if kind in known else None for kind in _READ}
+
+
+def _sync(
+    since: dict[Resource, datetime | None],
+    vendors: HasBilling,
+    key: str,  # noqa: ARG001
+) -> Reading:
+    return _read(since, vendors.billing)
+
+
+def _record_sync(reading: Reading, _: None, work: Work) -> Idle | None:
+    applied = service.apply(reading.reports, work)
+    strays = _keep_strays(applied, reading.reports, work)
+    for resource, until in reading.until.items():
+        store.move_cursor(resource, until, work)
+    return None if applied.newer or strays else Idle()
+
+
+def _keep_strays(applied: service.Applied, reports: Reports, work: Work) -> int:
+    """Keep what has no place; forget what has found one. Answers how many are new."""
+    if store.has_strays(work):
+        astray = {(stray.resource, stray.vendor_id) for stray in applied.strays}
+        read = {
+            Resource.CUSTOMER: [str(one.id) for one in reports.customers],
+            Resource.SUBSCRIPTION: [one.id for one in reports.subscriptions],
+            Resource.INVOICE: [one.id for one in reports.invoices],
+        }
+        for resource, ids in read.items():
+            settled = [one for one in ids if (resource, one) not in astray]
+            store.forget_strays(resource, settled, work)
+    return store.save_strays(applied.strays, work)
+
+
+sync = Effect(_prepare_sync, _sync, _record_sync)
+
+
+# Every night
+
+
+def _prepare_comparison(_: None, work: Work) -> datetime:
+    return work.now
+
+
+def _read_all(started: datetime, vendors: HasBilling, key: str) -> tuple[datetime, Reading]:  # noqa: ARG001
+    return started, _read(dict.fromkeys(_READ), vendors.billing)
+
+
+def _record_comparison(outcome: tuple[datetime, Reading], _: None, work: Work) -> Idle | None:
+    """Tell each clinic what differed, and take over what was missing or older here."""
+    started, reading = outcome
+    where = service.homes(reading.reports, work)
+    found = 0
+    for clinic in sorted(where.clinics):
+        with work.within(clinic):
+            drifts = _compare(clinic, where, reading.reports, started - UNDER_WAY, work)
+            found += _tell(clinic, store.save_drifts(drifts, work), work)
+    applied = service.apply(reading.reports, work)
+    strays = _keep_strays(applied, reading.reports, work)
+    return None if found or applied.newer or strays else Idle()
+
+
+def _compare(
+    clinic: ClinicId, where: service.Homes, reports: Reports, since: datetime, work: Work
+) -> list[Drift]:
+    theirs: dict[Resource, Iterable[Any]] = {
+        Resource.SUBSCRIPTION: reports.subscriptions,
+        Resource.INVOICE: reports.invoices,
+    }
+    found: list[Drift] = []
+    for resource in _OWN:
+        seen = {one.id: sight(one) for one in theirs[resource] if where.of(one) == clinic}
+        found += model.compare(resource, store.sights(resource, work), seen, since)
+    return found
+
+
+def sight(report: SubscriptionReport | InvoiceReport) -> Sight:
+    """A report as the comparison sees it; the store says the same of a row."""
+    state = report.status.value
+    if isinstance(report, InvoiceReport):
+        state = f"{state} {report.total} {report.amount_paid} {report.currency_code}"
+    return Sight(report.resource_version, state, report.deleted, report.updated_at)
+
+
+def _tell(clinic: ClinicId, drifts: list[Drift], work: Work) -> int:
+    if drifts:
+        kinds = [drift.resource for drift in drifts]
+        work.emit(
+            BillingDriftFound(
+                clinic_id=clinic,
+                subscriptions=kinds.count(Resource.SUBSCRIPTION),
+                invoices=kinds.count(Resource.INVOICE),
+            )
+        )
+    return len(drifts)
+
+
+comparison = Effect(_prepare_comparison, _read_all, _record_comparison)

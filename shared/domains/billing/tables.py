@@ -1,0 +1,114 @@
+"""Tables of the billing context: what the provider reported, and how far the reading has come."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Text,
+    UniqueConstraint,
+)
+
+from shared.kernel.ids import ClinicId, ContractId, CustomerId, InvoiceId, SubscriptionId
+from shared.platform.schema import clinic_table, id_column, platform_table
+from shared.platform.tables import Instant
+
+accounts = platform_table(
+    "accounts",
+    id_column("customer_id", CustomerId, primary_key=True),
+    id_column("clinic_id", ClinicId),
+    Column("payment_source", Text),
+    Column("resource_version", BigInteger, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    schema="billing",
+)
+"""Which clinic a provider's customer belongs to: invoices name their customer only."""
+
+subscriptions = clinic_table(
+    "billing",
+    "subscriptions",
+    id_column("id", SubscriptionId),
+    Column("vendor_id", Text, nullable=False),
+    id_column("customer_id", CustomerId),
+    id_column("contract_id", ContractId, nullable=True),
+    Column("status", Text, nullable=False),
+    Column("item_price_id", Text),
+    Column("current_term_end", Instant),
+    Column("deleted", Boolean, nullable=False),
+    Column("resource_version", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    PrimaryKeyConstraint("clinic_id", "id"),
+    UniqueConstraint("clinic_id", "vendor_id"),
+    Index("ix_subscriptions_customer", "clinic_id", "customer_id", "id"),
+)
+
+invoices = clinic_table(
+    "billing",
+    "invoices",
+    id_column("id", InvoiceId),
+    Column("vendor_id", Text, nullable=False),
+    id_column("customer_id", CustomerId),
+    id_column("subscription_id", SubscriptionId, nullable=True),
+    Column("status", Text, nullable=False),
+    Column("dunning", Text),
+    Column("total", BigInteger, nullable=False),
+    Column("amount_paid", BigInteger, nullable=False),
+    Column("amount_due", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("invoiced_at", Instant, nullable=False),
+    Column("due_at", Instant),
+    Column("paid_at", Instant),
+    Column("paid_told", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("decline", Text),
+    Column("failed_at", Instant),
+    Column("safety_retry", Boolean, nullable=False),
+    Column("method_retry", Boolean, nullable=False),
+    Column("exhausted_at", Instant),
+    Column("deleted", Boolean, nullable=False),
+    Column("resource_version", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    PrimaryKeyConstraint("clinic_id", "id"),
+    UniqueConstraint("clinic_id", "vendor_id"),
+    Index("ix_invoices_customer", "clinic_id", "customer_id", "id"),
+)
+"""Amounts are minor units of `currency`. `attempts` counts declined collections."""
+
+drifts = clinic_table(
+    "billing",
+    "drifts",
+    Column("found_on", Date, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("vendor_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("ours", Text),
+    Column("theirs", Text),
+    Column("healed", Boolean, nullable=False),
+    Column("found_at", Instant, nullable=False),
+    PrimaryKeyConstraint("clinic_id", "found_on", "resource", "vendor_id"),
+)
+
+sync_cursors = platform_table(
+    "sync_cursors",
+    Column("resource", Text, primary_key=True),
+    Column("changed_until", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    schema="billing",
+)
+
+strays = platform_table(
+    "strays",
+    Column("resource", Text, primary_key=True),
+    Column("vendor_id", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("found_at", Instant, nullable=False),
+    schema="billing",
+)
+"""Objects of the provider that are nobody's here or make no sense; they stop no other."""
