@@ -380,8 +380,12 @@ class Subscription:
             self._set_deadline(lease, seconds)
 
     def backlog(self) -> int:
-        """How many messages are not acknowledged."""
-        return sum(not standing.acked for standing in self.standings.values())
+        """How many messages are neither acknowledged nor past their retention."""
+        now = self._keeper.agenda.clock.now()
+        return sum(
+            not standing.acked and not standing.message.expired(now, self.retention)
+            for standing in self.standings.values()
+        )
 
     def close(self) -> None:
         """Take everything of it off the agenda."""

@@ -144,8 +144,7 @@ class Broker:
     def save_subscription(self, subscription: Subscription, config: Proto) -> None:
         self._journal.put(f"subscription/{config.name}", config.SerializeToString())
         subscription.configure(config)
-        if subscription.ready:
-            self._wake(subscription)
+        self._wake(subscription)
 
     def delete_subscription(self, name: str) -> None:
         subscription = self.subscription(name)

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+import grpc
+
 from emulators.pubsub.filters import InvalidFilter, compile_filter
-from emulators.pubsub.wire import Proto, invalid
+from emulators.pubsub.wire import Proto, Refused, invalid
 
 DELETED_TOPIC = "_deleted-topic_"
 DEFAULT_ACK_SECONDS = 10
@@ -76,8 +78,18 @@ def check_project(name: str) -> None:
 
 def check_topic(topic: Proto) -> None:
     check_name("topics", topic.name)
+    _check_supported(topic, "schema_settings", "ingestion_data_source_settings")
     if topic.HasField("message_retention_duration"):
         check_retention(topic.message_retention_duration.ToTimedelta())
+
+
+def _check_supported(config: Proto, *fields: str) -> None:
+    """UNIMPLEMENTED for what this engine would otherwise silently not do."""
+    for field in fields:
+        if config.HasField(field):
+            raise Refused(grpc.StatusCode.UNIMPLEMENTED, f"{field} is not supported.")
+    if config.message_transforms:
+        raise Refused(grpc.StatusCode.UNIMPLEMENTED, "message_transforms are not supported.")
 
 
 def check_retention(kept: timedelta) -> None:
@@ -87,6 +99,7 @@ def check_retention(kept: timedelta) -> None:
 
 def complete_subscription(config: Proto) -> None:
     """Fill in the defaults that the service answers with, and refuse what it would refuse."""
+    _check_supported(config, "bigquery_config", "cloud_storage_config", "bigtable_config")
     config.ack_deadline_seconds = config.ack_deadline_seconds or DEFAULT_ACK_SECONDS
     if not 10 <= config.ack_deadline_seconds <= 600:
         raise invalid("ack_deadline_seconds must be between 10 and 600.")

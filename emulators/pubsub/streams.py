@@ -17,6 +17,7 @@ from emulators.pubsub.wire import (
     StreamingPullRequest,
     StreamingPullResponse,
     invalid,
+    not_found,
     unmet,
 )
 
@@ -135,10 +136,8 @@ class StreamingPull:
         yield StreamingPullResponse(subscription_properties=properties)
         while not stream.ended:
             changed = self._arrivals.next(subscription)
-            if self._broker.subscriptions.get(subscription.name) is not subscription:
-                stream.refusal = Refused(
-                    grpc.StatusCode.NOT_FOUND, "The subscription does not exist."
-                )
+            stream.refusal = self._obstacle(subscription)
+            if stream.refusal is not None:
                 return
             taken = stream.take()
             if taken:
@@ -148,6 +147,16 @@ class StreamingPull:
                 )
             else:
                 await changed.wait()
+
+    def _obstacle(self, subscription: Subscription) -> Refused | None:
+        """Why its streams must end: deleted, detached or turned into a push subscription."""
+        if self._broker.subscriptions.get(subscription.name) is not subscription:
+            return not_found(subscription.name)
+        try:
+            check_pullable(subscription)
+        except Refused as refusal:
+            return refusal
+        return None
 
     async def _read(self, stream: _Stream, requests: AsyncIterator[Proto]) -> None:
         try:

@@ -24,7 +24,7 @@ from emulators.pubsub.wire import (
 from emulators.pubsub.wire import Subscription as SubscriptionProto
 
 INVALID_ACK_ID = "PERMANENT_FAILURE_INVALID_ACK_ID"
-PULL_SECONDS = 1.0
+PULL_SECONDS = 0.5
 """How long (real) a pull waits for a first message; the service promises no particular time."""
 
 

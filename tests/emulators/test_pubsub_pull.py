@@ -283,6 +283,19 @@ def test_deleting_the_subscription_ends_its_streams(cloud: Cloud) -> None:
         stream.result(timeout=10)
 
 
+def test_turning_to_push_ends_the_streams(cloud: Cloud) -> None:
+    cloud.subscribe()
+    cloud.publish()
+    arrived: queue.Queue[None] = queue.Queue()
+    stream = cloud.subscriber.subscribe(SUBSCRIPTION, lambda _: arrived.put(None))
+    arrived.get(timeout=10)
+    cloud.subscriber.modify_push_config(
+        subscription=SUBSCRIPTION, push_config={"push_endpoint": cloud.receiver.url}
+    )
+    with pytest.raises(exceptions.FailedPrecondition):
+        stream.result(timeout=10)
+
+
 def test_exactly_once_refuses_an_ack_after_the_deadline(cloud: Cloud) -> None:
     cloud.loop.ground.clock.freeze()
     cloud.subscribe(enable_exactly_once_delivery=True)

@@ -157,6 +157,11 @@ def test_bad_subscription_is_refused(cloud: Cloud, settings: dict[str, Any]) -> 
     assert list(cloud.subscriber.list_subscriptions(project=PROJECT)) == []
 
 
+def test_export_subscription_is_refused_as_unsupported(cloud: Cloud) -> None:
+    with pytest.raises(exceptions.MethodNotImplemented):
+        cloud.subscribe(bigquery_config={"table": "project.dataset.table"})
+
+
 def test_dead_letter_topic_must_exist(cloud: Cloud) -> None:
     with pytest.raises(exceptions.NotFound):
         cloud.subscribe(dead_letter_policy={"dead_letter_topic": f"{PROJECT}/topics/absent"})
