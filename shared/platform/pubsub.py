@@ -1,7 +1,7 @@
 """Publishing to Pub/Sub through Google's client, made on first use."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -37,39 +37,40 @@ class PubSubPublisher:
     """Publishes letters, in order per ordering key. It does not retry: the outbox does."""
 
     def publish(self, letters: Sequence[Letter]) -> list[int]:
-        """Answers the `seq` of the accepted ones; a topic that refuses leaves its letters out."""
-        topics: dict[str, list[Letter]] = defaultdict(list)
+        """Answers the `seq` of the accepted ones.
+
+        Pub/Sub wants one request per ordering key, so the requests of a batch are under way
+        together; of one key there is never more than one.
+        """
+        from grpc import RpcError
+
+        queues: dict[tuple[str, str], list[Letter]] = defaultdict(list)
         for letter in letters:
-            topics[letter.topic].append(letter)
+            queues[letter.topic, letter.ordering_key].append(letter)
+        requests = [(queue[:_MOST_MESSAGES], _start(*key, queue)) for key, queue in queues.items()]
         accepted: list[int] = []
-        for topic, queue in topics.items():
-            for start in range(0, len(queue), _MOST_MESSAGES):
-                batch = queue[start : start + _MOST_MESSAGES]
-                if not self._send(topic, batch):
-                    break  # what follows may be the same subject: order matters more than progress
-                accepted += [letter.seq for letter in batch]
+        refused: Counter[str] = Counter()
+        for queue, request in requests:
+            try:
+                request.result()
+                accepted += [letter.seq for letter in queue]
+            except RpcError as error:
+                refused[str(error.code().name)] += len(queue)
+        if refused:
+            log.warning("publish_failed", codes=str(dict(refused)))
         return accepted
 
-    def _send(self, topic: str, batch: Sequence[Letter]) -> bool:
-        from google.api_core.exceptions import GoogleAPICallError, RetryError
 
-        project = load(PubSubSettings).google_cloud_project
-        messages = [
-            {
-                "data": letter.payload.encode(),
-                "attributes": letter.attributes,
-                "ordering_key": letter.ordering_key,
-            }
-            for letter in batch
-        ]
-        try:
-            _client().publish(
-                topic=f"projects/{project}/topics/{topic}",
-                messages=messages,
-                timeout=_TIMEOUT,
-                retry=None,
-            )
-        except (GoogleAPICallError, RetryError) as error:
-            log.warning("publish_failed", topic=topic, error=type(error).__name__, count=len(batch))
-            return False
-        return True
+def _start(topic: str, ordering_key: str, queue: Sequence[Letter]) -> Any:
+    """Put one request under way; answers its future."""
+    from google.api_core.gapic_v1.routing_header import to_grpc_metadata
+    from google.pubsub_v1.types import PublishRequest
+
+    path = f"projects/{load(PubSubSettings).google_cloud_project}/topics/{topic}"
+    request = PublishRequest.pb()(topic=path)
+    for letter in queue[:_MOST_MESSAGES]:
+        message = request.messages.add(data=letter.payload.encode(), ordering_key=ordering_key)
+        message.attributes.update(letter.attributes)
+    call = _client().transport.publish
+    metadata = [to_grpc_metadata((("topic", path),))]  # type: ignore[no-untyped-call]
+    return call.future(PublishRequest(request), timeout=_TIMEOUT, metadata=metadata)

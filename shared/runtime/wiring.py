@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from shared.kernel.event import Event
 from shared.runtime.agent import Agent
 
 FUNCTIONS = Path("functions")
@@ -28,6 +29,19 @@ def modules() -> dict[str, ModuleType]:
     return {name: importlib.import_module(f"functions.{name}.main") for name in names}
 
 
+def catalogue() -> list[type[Event]]:
+    """All events, by type."""
+    package = importlib.import_module("shared.events")
+    for module in sorted(Path(package.__path__[0]).glob("*.py")):
+        importlib.import_module(f"shared.events.{module.stem}")
+
+    def leaves(kind: type[Event]) -> list[type[Event]]:
+        below = kind.__subclasses__()
+        return [leaf for each in below for leaf in leaves(each)] if below else [kind]
+
+    return sorted(leaves(Event), key=lambda kind: kind.type)
+
+
 def agents(mains: dict[str, ModuleType]) -> dict[str, Agent]:
     return {name: main.agent for name, main in mains.items() if hasattr(main, "agent")}
 
@@ -39,7 +53,8 @@ def describe(mains: dict[str, ModuleType]) -> dict[str, Any]:
     for name, agent in found.items():
         subscriptions |= _subscriptions(name, agent)
     kinds = {name: "agent" if name in found else "api" for name in mains}
-    topics = {part["topic"] for part in subscriptions.values()} | _emitted() | {DEAD_LETTERS}
+    topics = {part["topic"] for part in subscriptions.values()} | {DEAD_LETTERS}
+    topics |= {kind.topic for kind in catalogue()}
     return {
         "functions": {name: {"kind": kind} for name, kind in kinds.items()},
         "topics": sorted(topics),
@@ -107,21 +122,6 @@ def _jobs(name: str, agent: Agent) -> list[tuple[str, dict[str, str]]]:
         )
         for cron in agent.crons.values()
     ]
-
-
-def _emitted() -> set[str]:
-    """Topics of all events in the catalogue, also of those nobody reacts to yet."""
-    from shared.kernel.event import Event
-
-    catalogue = Path(importlib.import_module("shared.events").__path__[0])
-    for module in sorted(catalogue.glob("*.py")):
-        importlib.import_module(f"shared.events.{module.stem}")
-
-    def leaves(kind: type[Event]) -> set[str]:
-        below = kind.__subclasses__()
-        return set().union(*map(leaves, below)) if below else {kind.topic}
-
-    return leaves(Event)
 
 
 def _hyphens(name: str) -> str:
