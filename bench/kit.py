@@ -1,4 +1,4 @@
-"""Side-by-side measurement: interleaved rounds, the ratio of each round, their median and spread."""
+"""Side-by-side measurement: interleaved rounds, a ratio for each, their median and spread."""
 
 import json
 import os
@@ -60,7 +60,8 @@ def compare(
     notes: dict[str, Any] | None = None,
 ) -> Result:
     """Measure both in turns, the order swapped each round; the first round warms up, uncounted."""
-    our_values, peer_values = [], []
+    our_values: list[float] = []
+    peer_values: list[float] = []
     for turn in range(rounds + 1):
         pair = [(our_values, ours[1]), (peer_values, peer[1])]
         for values, measure in pair if turn % 2 else reversed(pair):

@@ -33,7 +33,8 @@ UNDER_WAY = 16
 THREADS = 8
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -43,7 +44,7 @@ def _free_port() -> int:
 @contextmanager
 def served(app: str, environment: dict[str, str]) -> Iterator[str]:
     """An app under gunicorn on a free port; answers its address once it accepts connections."""
-    port = _free_port()
+    port = free_port()
     command = [
         sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1",
         "--threads", str(THREADS), "--keep-alive", "30", "--log-level", "warning", app,
@@ -120,7 +121,7 @@ def _certificates(folder: Path) -> Iterator[tuple[TokenIssuer, str]]:
     """An issuer of OIDC tokens and the address its certificates are published at."""
     issuer = TokenIssuer(VirtualClock(folder / "clock"), Journal(None, "tokens"))
     (folder / "certs").write_text(json.dumps(issuer.certificates()))
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, cwd=folder, **quiet)  # type: ignore[call-overload]

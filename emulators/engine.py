@@ -110,7 +110,7 @@ class HttpServer:
             client_max_size=32 << 20,
         )
         app.add_routes(routes)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, HOST, port)
         await site.start()

@@ -4,138 +4,14 @@ A folder of tests gets the fixture with `from emulators.pytest_plugin import loc
 conftest.py; `running` gives a cloud with other options.
 """
 
-import asyncio
-import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import pytest
 
-from emulators.agenda import Agenda
-from emulators.cloud import LocalCloud, Options
-from emulators.faults import Fault, FaultKind, Faults
+from emulators.cloud import Options
+from emulators.running import RunningCloud, running
 
-T = TypeVar("T")
-
-
-class RunningCloud:
-    """A local cloud on an asyncio loop in a background thread; every method blocks."""
-
-    def __init__(self, cloud: LocalCloud, loop: asyncio.AbstractEventLoop) -> None:
-        self.cloud = cloud
-        self._loop = loop
-
-    def run(self, work: Coroutine[Any, Any, T], timeout: float = 120) -> T:
-        """Run `work` on the cloud's loop; its result, within `timeout` real seconds."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
-
-    @property
-    def env(self) -> dict[str, str]:
-        """What a function's process would find in its environment."""
-        return self.cloud.environment
-
-    @property
-    def url(self) -> str:
-        """The base address of the functions."""
-        return self.cloud.ground.settings["host"]
-
-    @property
-    def console_url(self) -> str:
-        return self.cloud.url
-
-    @property
-    def admin_url(self) -> str:
-        """The superuser's database URL."""
-        return self.cloud.admin_url or ""
-
-    @property
-    def now(self) -> datetime:
-        """The virtual instant, in UTC."""
-        return self.cloud.ground.clock.now()
-
-    @property
-    def agenda(self) -> Agenda:
-        return self.cloud.ground.agenda
-
-    @property
-    def faults(self) -> Faults:
-        """The faults in force; `fault` and `heal` are the safe way to change them from a test."""
-        return self.cloud.ground.faults
-
-    def advance(self, to: str | datetime | None = None, timeout: float = 120, **by: float) -> None:
-        """Move time on: `advance("+6mo")`, `advance(instant)` or `advance(days=3)`."""
-        self.run(self.cloud.advance(to if to is not None else timedelta(**by)), timeout)
-
-    def settle(self, timeout: float = 60) -> None:
-        """Wait until nothing is under way and nothing is due."""
-        self.run(self.cloud.settle(timeout), timeout + 10)
-
-    def restart(self, name: str) -> None:
-        """End a part (an engine, `postgres`, `host`) as a crash would and start it anew."""
-        self.run(self.cloud.restart(name))
-
-    def describe(self, engine: str) -> dict[str, Any]:
-        """What an engine says of its state."""
-
-        async def ask() -> dict[str, Any]:
-            return self.cloud.engines[engine].describe()
-
-        return self.run(ask())
-
-    def inbox(self, vendor: str) -> list[dict[str, Any]]:
-        """What a vendor was told, newest first."""
-        sent: list[dict[str, Any]] = self.describe(vendor)["inbox"]
-        return sent
-
-    def fault(self, target: str, kind: FaultKind | str, **limits: Any) -> None:
-        """Put a fault in force; `limits` are the further fields of `Fault`."""
-
-        async def add() -> None:
-            self.faults.add(Fault(target, FaultKind(kind), **limits))
-
-        self.run(add())
-
-    def heal(self, target: str | None = None) -> None:
-        """Clear the faults of `target`, or all."""
-
-        async def clear() -> None:
-            self.faults.clear(target)
-
-        self.run(clear())
-
-
-@contextmanager
-def running(options: Options, only: frozenset[str] | None = None) -> Iterator[RunningCloud]:
-    """A started cloud for the length of the block; its loop is cleaned up afterwards."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="local-cloud", daemon=True)
-    thread.start()
-
-    async def build() -> LocalCloud:
-        return LocalCloud(options)
-
-    try:
-        cloud = RunningCloud(asyncio.run_coroutine_threadsafe(build(), loop).result(60), loop)
-        try:
-            cloud.run(cloud.cloud.start(only))
-            yield cloud
-        finally:
-            cloud.run(cloud.cloud.stop())
-            cloud.run(_cancel_others())
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
-
-
-async def _cancel_others() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+__all__ = ["RunningCloud", "local_cloud", "running"]
 
 
 @pytest.fixture(scope="session")
