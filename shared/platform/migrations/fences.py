@@ -1,16 +1,21 @@
 """What a migration says to fence a table it made: row-level security, policy and grants."""
 
+import re
+
 from alembic import op
 
 from shared.platform.migrations import application_password
 from shared.platform.schema import APPLICATION_ROLE, TENANT
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+"""Passwords that need no quoting, as `secrets.token_urlsafe` makes them."""
 
 
 def application_role() -> None:
     """Make the role the application logs in as: it owns nothing and bypasses nothing."""
     password = application_password()
     how = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOINHERIT"
-    secret = f"PASSWORD '{password}'" if password and password.isalnum() else ""
+    secret = f"PASSWORD '{password}'" if password and _PLAIN.fullmatch(password) else ""
     op.execute(
         f"DO $$ BEGIN CREATE ROLE {APPLICATION_ROLE} {how} {secret}; "
         "EXCEPTION WHEN duplicate_object THEN NULL; END $$"
