@@ -1,0 +1,38 @@
+"""Statuses for live screens: what Postgres holds, mirrored to Firestore."""
+
+from shared.domains.billing.tables import invoices, subscriptions
+from shared.domains.contracts.tables import contracts
+from shared.domains.notifications.model import MessageStatus
+from shared.domains.notifications.tables import messages
+from shared.events.billing import (
+    InvoiceChanged,
+    InvoiceStatus,
+    SubscriptionChanged,
+    SubscriptionStatus,
+)
+from shared.events.contracts import ContractFact, ContractStatus
+from shared.events.messages import MessageFact
+from shared.kernel.work import Idle, Work
+from shared.runtime.agent import Agent
+from shared.runtime.mirrors import Mirrored, following, rebuild, writer
+
+agent = Agent("status_mirror", writer)
+
+of_contracts = Mirrored("contracts", contracts, ContractStatus)
+of_subscriptions = Mirrored("subscriptions", subscriptions, SubscriptionStatus)
+of_invoices = Mirrored("invoices", invoices, InvoiceStatus)
+of_messages = Mirrored("messages", messages, MessageStatus)
+
+agent.effects("contract_mirrors", following(of_contracts), *ContractFact.__subclasses__())
+agent.effects("subscription_mirrors", following(of_subscriptions), SubscriptionChanged)
+agent.effects("invoice_mirrors", following(of_invoices), InvoiceChanged)
+agent.effects("message_mirrors", following(of_messages), *MessageFact.__subclasses__())
+
+
+@agent.cron("0 3 * * 6")
+def mirror_rebuild(work: Work) -> Idle | None:
+    rebuild((of_contracts, of_subscriptions, of_invoices, of_messages), agent.name, work)
+    return None
+
+
+status_mirror = agent.function
