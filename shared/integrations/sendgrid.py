@@ -80,6 +80,9 @@ class SendGrid:
         client.timeout = _TIMEOUT
         return client
 
+    def close(self) -> None:
+        """Nothing to close: the client connects for each call."""
+
     def send(self, envelope: Envelope) -> str:
         about = {"clinic": str(envelope.clinic_id), "message": str(envelope.message_id)}
         tracking = {"click_tracking": {"enable": False}, "open_tracking": {"enable": False}}

@@ -167,6 +167,9 @@ class Registry:
         except KeyError:
             raise TemplateError(f"{name} is not registered for {channel}") from None
 
+    def all(self) -> tuple[Template, ...]:
+        return tuple(self._templates.values())
+
     def check(self, rules: Iterable[Rule], events: Iterable[type[Event]] = SUBSCRIBED) -> None:
         """Raise `TemplateError` unless every rule finds events, and all that its templates take."""
         rules = tuple(rules)
