@@ -1,0 +1,175 @@
+"""reminder_scheduler: timers due soon become Cloud Tasks, lost ones anew."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import AlreadyExists
+from google.cloud.tasks_v2 import Task
+from werkzeug.test import TestResponse
+
+from shared.kernel import clock
+from shared.kernel.ids import ContractId
+from shared.platform.unit_of_work import Cause, transaction
+from tests.conftest import BERLIN, House
+from tests.emulators.tasks_client import QUEUE, TasksClient
+
+KIND = "contract.renewal"
+
+
+@pytest.fixture
+def tasks(house: House) -> Iterator[TasksClient]:
+    """Cloud Tasks with the queue paused and empty: what is made stays there to be looked at."""
+    client = TasksClient(int(house.cloud.env["CLOUD_TASKS_EMULATOR_HOST"].rpartition(":")[2]))
+    try:
+        client.create_queue()
+    except AlreadyExists:
+        client.api.purge_queue(name=QUEUE)
+    client.api.pause_queue(name=QUEUE)
+    yield client
+    client.api.purge_queue(name=QUEUE)
+    client.api.resume_queue(name=QUEUE)
+    client.channel.close()
+
+
+def schedule(due_at: datetime, contract: ContractId | None = None, kind: str = KIND) -> ContractId:
+    contract = contract or ContractId.new()
+    with transaction(BERLIN, "test", Cause("test")) as work:
+        work.schedule(kind, contract, due_at)
+    return contract
+
+
+def run(house: House) -> TestResponse:
+    answer = house.cron("reminder_scheduler", "timers_queue")
+    assert answer.status_code == 204
+    return answer
+
+
+def made(tasks: TasksClient) -> list[Task]:
+    view = Task.View.FULL
+    return list(tasks.api.list_tasks(request={"parent": QUEUE, "response_view": view}))
+
+
+def bodies(tasks: TasksClient) -> list[Any]:
+    return [json.loads(task.http_request.body) for task in made(tasks)]
+
+
+def idle_until(answer: TestResponse) -> datetime:
+    return datetime.fromisoformat(answer.headers["X-Idle-Until"])
+
+
+def test_a_timer_due_soon_becomes_a_task_for_its_function(house: House, tasks: TasksClient) -> None:
+    due = clock.now() + timedelta(hours=3)
+    contract = schedule(due)
+    run(house)
+    (task,) = made(tasks)
+    timer = house.timer(KIND, contract)
+    assert json.loads(task.http_request.body) == {"timer_id": str(timer["id"]), "version": 1}
+    assert abs(task.schedule_time.timestamp() - due.timestamp()) < 0.001  # type: ignore[attr-defined]
+    function = house.cloud.env["FUNCTIONS_URL"].format(function="contract_agent")
+    assert task.http_request.url == f"{function}/timers"
+    assert task.http_request.oidc_token.audience == function
+
+
+def test_the_next_run_makes_no_second_task(house: House, tasks: TasksClient) -> None:
+    schedule(clock.now() + timedelta(hours=3))
+    run(house)
+    run(house)
+    assert len(made(tasks)) == 1
+
+
+def test_a_timer_far_ahead_waits_in_postgres(house: House, tasks: TasksClient) -> None:
+    due = clock.now() + timedelta(days=40)
+    schedule(due)
+    assert idle_until(run(house)) == due - timedelta(hours=24)
+    assert made(tasks) == []
+
+
+def test_without_timers_there_is_nothing_to_wait_for(house: House, tasks: TasksClient) -> None:
+    assert run(house).headers["X-Idle-Until"] == "never"
+
+
+def test_a_run_that_made_tasks_is_not_idle(house: House, tasks: TasksClient) -> None:
+    schedule(clock.now() + timedelta(hours=3))
+    assert "X-Idle-Until" not in run(house).headers
+
+
+def test_a_task_under_way_is_looked_after_once_it_should_have_come(
+    house: House, tasks: TasksClient
+) -> None:
+    due = clock.now() + timedelta(hours=3)
+    schedule(due)
+    run(house)
+    assert idle_until(run(house)) == due + timedelta(minutes=10)
+
+
+def test_a_moved_timer_gets_another_task(house: House, tasks: TasksClient) -> None:
+    contract = schedule(clock.now() + timedelta(hours=3))
+    run(house)
+    schedule(clock.now() + timedelta(hours=5), contract)
+    run(house)
+    assert sorted(body["version"] for body in bodies(tasks)) == [1, 2]
+
+
+def test_a_cancelled_timer_gets_no_task(house: House, tasks: TasksClient) -> None:
+    contract = schedule(clock.now() + timedelta(hours=3))
+    with transaction(BERLIN, "test", Cause("test")) as work:
+        work.cancel(KIND, contract)
+    assert run(house).headers["X-Idle-Until"] == "never"
+    assert made(tasks) == []
+
+
+def test_a_lost_task_is_made_anew_after_its_grace(house: House, tasks: TasksClient) -> None:
+    due = clock.now() + timedelta(hours=3)
+    schedule(due)
+    run(house)
+    tasks.api.purge_queue(name=QUEUE)
+    house.move(due + timedelta(minutes=9))
+    run(house)
+    assert made(tasks) == []
+    house.move(due + timedelta(minutes=11))
+    run(house)
+    assert [body["version"] for body in bodies(tasks)] == [2]
+
+
+def test_a_task_made_anew_has_its_grace_too(house: House, tasks: TasksClient) -> None:
+    due = clock.now() + timedelta(hours=3)
+    schedule(due)
+    run(house)
+    house.move(due + timedelta(minutes=11))
+    run(house)
+    house.move(due + timedelta(minutes=13))
+    run(house)
+    assert sorted(body["version"] for body in bodies(tasks)) == [1, 2]
+
+
+def test_an_outage_leaves_timers_for_a_later_run(house: House, tasks: TasksClient) -> None:
+    contract = schedule(clock.now() + timedelta(hours=3))
+    house.cloud.fault("tasks", "error")
+    assert idle_until(run(house)) <= clock.now()
+    assert house.timer(KIND, contract)["queued_at"] is None
+    house.cloud.heal()
+    run(house)
+    assert len(made(tasks)) == 1
+
+
+def test_a_task_whose_answer_was_lost_is_not_made_twice(house: House, tasks: TasksClient) -> None:
+    schedule(clock.now() + timedelta(hours=3))
+    house.cloud.fault("tasks", "fail-after-success", count=1, path="CreateTask")
+    run(house)
+    run(house)
+    assert len(made(tasks)) == 1
+
+
+def test_a_timer_nobody_handles_stops_no_other(house: House, tasks: TasksClient) -> None:
+    schedule(clock.now() + timedelta(hours=1), kind="unknown.kind")
+    schedule(clock.now() + timedelta(hours=2))
+    run(house)
+    assert len(made(tasks)) == 1
+
+
+def test_a_caller_who_is_not_the_scheduler_is_refused(house: House) -> None:
+    answer = house.trigger("reminder_scheduler", "/crons/timers_queue", "tasks")
+    assert answer.status_code == 401
