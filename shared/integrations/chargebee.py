@@ -223,9 +223,8 @@ class Chargebee:
             "change_option": "end_of_term" if at_term else "immediately",
         }
         with calling(_VENDOR, _translate):
-            if not at_term and self._has_plan(subscription_id, item_price_id):
-                return
-            self._sdk.Subscription.update_for_items(subscription_id, params, _keyed(key))
+            if not self._has_plan(subscription_id, item_price_id):
+                self._sdk.Subscription.update_for_items(subscription_id, params, _keyed(key))
 
     def pause(self, subscription_id: str, key: str) -> None:
         params = {"pause_option": "immediately"}
@@ -264,7 +263,9 @@ class Chargebee:
         return str(self._raw_subscription(subscription_id)["status"])
 
     def _has_plan(self, subscription_id: str, item_price_id: str) -> bool:
-        return _plan(self._raw_subscription(subscription_id)) == item_price_id
+        """Whether it is on this plan and is to stay there."""
+        raw = self._raw_subscription(subscription_id)
+        return _plan(raw) == item_price_id and not raw.get("has_scheduled_changes")
 
 
 def _keyed(key: str) -> dict[str, str]:

@@ -123,6 +123,7 @@ def site(house: House) -> Iterator[Site]:
         for kind in ("customer", "subscription", "invoice", "transaction", "event"):
             engine._site.tables[kind].clear()
         engine._site.invoices_of.clear()
+        engine._answers.clear()
 
     house.cloud.run(empty())
     Sdk.verify_ca_certs = False
