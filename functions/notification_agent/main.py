@@ -58,7 +58,7 @@ def email_reports(event: SendGridWebhookReceived, work: Work) -> None:
     service.take_reports(sendgrid.read, event.webhook_id, customers, work)
 
 
-@agent.timer("message.send")
+@agent.timer(service.SEND_TIMER)
 def message_goes_on(timer: Timer, work: Work) -> None:
     service.release_message(timer, customers, work)
 

@@ -158,13 +158,14 @@ def read(body: bytes) -> Iterator[Report]:
     except ValueError:
         raise Invalid("bad-webhook", "The webhook is not JSON.") from None
     for event in events if isinstance(events, list) else ():
-        yield from _report(event)
+        if isinstance(event, dict):
+            yield from _report(event)
 
 
 def _report(event: Mapping[str, Any]) -> Iterator[Report]:
     status = _STATUSES.get(event.get("event", ""))
     try:
-        clinic, message = ClinicId(event["clinic"]), MessageId(event["message"])
+        clinic, message = ClinicId(str(event["clinic"])), MessageId(str(event["message"]))
     except (KeyError, ValueError):
         return
     if status is not None:

@@ -312,7 +312,7 @@ def _advance(
     advanced = message.changed(
         work.now,
         status=status,
-        provider=provider,
+        provider=message.provider or provider,
         provider_id=message.provider_id or provider_id,
         failure=failure,
     )
