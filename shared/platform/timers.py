@@ -29,7 +29,7 @@ ON CONFLICT (kind, subject) DO UPDATE SET
 """)
 _CLEAR = text(
     "UPDATE platform.timers SET state = 'cancelled', version = version + 1, queued_at = NULL "
-    "WHERE kind = :kind AND subject = :subject AND state = 'scheduled'"
+    "WHERE kind = :kind AND subject = :subject AND state IN ('scheduled', 'parked')"
 )
 
 
@@ -67,11 +67,14 @@ class Firing:
 
 
 def fire_statement(timer_id: UUID, version: int, now: datetime) -> str:
-    """SQL that marks the timer fired, if it is still this version and due; for `fired`."""
+    """SQL that marks the timer fired, if it is still this version and due; for `fired`.
+
+    A parked one fires when its dead letter is replayed.
+    """
     return f"""
         UPDATE platform.timers SET state = 'fired'
-        WHERE id = {literal(timer_id)} AND version = {literal(version)} AND state = 'scheduled'
-          AND due_at <= {literal(now)}
+        WHERE id = {literal(timer_id)} AND version = {literal(version)}
+          AND state IN ('scheduled', 'parked') AND due_at <= {literal(now)}
         RETURNING id, kind, subject, clinic_id, due_at, version, correlation_id"""
 
 
@@ -82,6 +85,13 @@ def fired(rows: list[list[Any]]) -> Firing | None:
     timer_id, kind, subject, clinic_id, due_at, version, correlation_id = rows[0]
     timer = Timer(TimerId(int=timer_id.int), kind, subject, due_at, version)
     return Firing(timer, ClinicId(int=clinic_id.int), correlation_id)
+
+
+def park(timer_id: UUID, version: int) -> None:
+    """Keep a timer whose wake-up was parked as a dead letter from being woken anew."""
+    postgres.run_once(f"""
+        UPDATE platform.timers SET state = 'parked'
+        WHERE id = {literal(timer_id)} AND version = {literal(version)} AND state = 'scheduled'""")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from shared.kernel import clock
 from shared.kernel.errors import DomainError, NotFound, VendorError
 from shared.kernel.event import Event
 from shared.kernel.work import Effect, Idle, Timer, Work
-from shared.platform import dead_letters
+from shared.platform import dead_letters, timers
 from shared.platform.settings import refuse_emulators_in_production
 from shared.platform.telemetry import log
 from shared.runtime import auth, messages, problems
@@ -185,6 +185,8 @@ class Agent:
         except (*PERMANENT, messages.Malformed) as error:
             now = clock.now()
             dead_letters.park(self.name, "", "/timers", _reason(error), {}, body, now)
+            if not isinstance(error, messages.Malformed):
+                timers.park(*messages.read_task(body))
         return Response(status=204)
 
     def _serve_cron(self, request: Request, name: str) -> Response:

@@ -173,3 +173,44 @@ def test_a_timer_nobody_handles_stops_no_other(house: House, tasks: TasksClient)
 def test_a_caller_who_is_not_the_scheduler_is_refused(house: House) -> None:
     answer = house.trigger("reminder_scheduler", "/crons/timers_queue", "tasks")
     assert answer.status_code == 401
+
+
+@pytest.fixture
+def parked(house: House, tasks: TasksClient) -> ContractId:
+    """The contract of a timer whose wake-up failed for good: nobody knew the contract."""
+    contract = schedule(clock.now())
+    run(house)
+    assert house.fire("contract_agent", house.timer(KIND, contract)).status_code == 204
+    assert len(house.rows("SELECT id FROM platform.dead_letters")) == 1
+    return contract
+
+
+def test_a_parked_timer_is_not_taken_for_lost(
+    house: House, tasks: TasksClient, parked: ContractId
+) -> None:
+    house.move(clock.now() + timedelta(minutes=20))
+    assert run(house).headers["X-Idle-Until"] == "never"
+    assert len(made(tasks)) == 1
+
+
+def test_a_parked_timer_fires_when_it_is_replayed(house: House, parked: ContractId) -> None:
+    house.rows(
+        "INSERT INTO contracts.plans (clinic_id, code, treatment, item_price_id,"
+        " monthly_item_price_id, term_months, upfront, active)"
+        " VALUES (:clinic, 'p', 't', 'i', 'i', 6, false, true)",
+        clinic=BERLIN,
+    )
+    house.rows(
+        "INSERT INTO contracts.contracts (clinic_id, id, customer_id, plan, treatment,"
+        " subscription_id, status, starts_on, ends_on, linked, cancels_at_term, version,"
+        " created_at, updated_at) VALUES (:clinic, :id, :id, 'p', 't', 's', 'cancelled',"
+        " :day, :day, true, false, 1, :now, :now)",
+        clinic=BERLIN,
+        id=parked,
+        day=clock.now().date(),
+        now=clock.now(),
+    )
+    (letter,) = house.rows("SELECT id FROM platform.dead_letters")
+    path = f"/dead-letters/{letter['id']}"
+    assert house.trigger("contract_agent", path, "operator").status_code == 204
+    assert house.timer(KIND, parked)["state"] == "fired"
