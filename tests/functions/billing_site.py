@@ -28,8 +28,13 @@ class Site:
     house: House
     sdk: Sdk
 
-    def customer(self, card: str = "ok", clinic_id: ClinicId | None = BERLIN) -> CustomerId:
-        customer_id = CustomerId.new()
+    def customer(
+        self,
+        card: str = "ok",
+        clinic_id: ClinicId | None = BERLIN,
+        customer_id: CustomerId | None = None,
+    ) -> CustomerId:
+        customer_id = customer_id or CustomerId.new()
         fields = {"id": str(customer_id), "first_name": "Ada", "cf_test_card": card}
         if clinic_id is not None:
             fields["cf_clinic_id"] = str(clinic_id)

@@ -1,10 +1,10 @@
 """Declined invoices are tried again by the ladder, each for itself, until it ends."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from werkzeug.test import TestResponse
 
@@ -56,8 +56,10 @@ class Desk:
         """How long until the invoice is tried again; fails when it is not."""
         timer = self.timer(invoice)
         assert timer["state"] == "scheduled"
-        due: datetime = timer["due_at"]
-        return due - self.row(invoice)["failed_at"]
+        due, failed_at = timer["due_at"], self.row(invoice)["failed_at"]
+        assert isinstance(due, datetime)
+        assert isinstance(failed_at, datetime)
+        return due - failed_at
 
     def due(self, invoice: str) -> None:
         """Let time pass until the invoice's timer fires, and what follows be done."""
@@ -78,7 +80,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(site: Site) -> Iterator[Desk]:
+def desk(site: Site) -> Desk:
     return Desk(site)
 
 
@@ -261,3 +263,49 @@ def test_an_attempt_that_never_left_is_made_after_looking(desk: Desk) -> None:
     desk.tell()
     assert desk.row(invoice)["status"] == "paid"
     assert desk.attempts(invoice) == 2
+
+
+# What others hear of it
+
+
+def register(house: House, uid: str) -> CustomerId:
+    body = {"given_name": "Ada", "family_name": "Example", "email": f"{uid}@example.com"}
+    answer = house.portal("POST", "/customers", house.id_token(uid), body)
+    assert answer.json is not None
+    return CustomerId(answer.json["id"])
+
+
+def tracked(house: House, customer: CustomerId) -> list[tuple[str, dict[str, Any]]]:
+    """The events Iterable has of a person, oldest first."""
+    url = f"{house.cloud.env['ITERABLE_URL']}/api/events/byUserId/{customer}"
+    answer = httpx.get(url, headers={"Api-Key": house.cloud.env["ITERABLE_API_KEY"]})
+    events = [(one["eventName"], one["dataFields"]) for one in answer.json()["events"]]
+    return list(reversed(events))
+
+
+def test_a_payment_counts_once_towards_the_customer_s_value_and_is_tracked(desk: Desk) -> None:
+    ada = register(desk.house, "ada")
+    invoice = desk.begin("", desk.site.customer(customer_id=ada))
+    for _ in range(2):
+        answers = desk.house.deliver_emitted("invoice_handler", "invoice.paid")
+        assert [answer.status_code for answer in answers] == [204]
+    (value,) = desk.house.rows("SELECT amount, currency FROM customers.lifetime_values")
+    assert value == {"amount": 3900, "currency": "EUR"}
+    data = {"invoice_id": str(desk.row(invoice)["id"]), "amount": 3900, "currency": "EUR"}
+    assert tracked(desk.house, ada) == [("payment_succeeded", data)]
+
+
+def test_a_payment_counts_although_the_marketing_platform_is_away(desk: Desk) -> None:
+    ada = register(desk.house, "ada")
+    desk.begin("", desk.site.customer(customer_id=ada))
+    desk.house.cloud.fault("iterable", "down")
+    answers = desk.house.deliver_emitted("invoice_handler", "invoice.paid")
+    assert [answer.status_code for answer in answers] == [503]
+    assert len(desk.house.rows("SELECT amount FROM customers.lifetime_values")) == 1
+
+
+def test_the_recovery_workflow_starts_with_the_first_decline_alone(desk: Desk) -> None:
+    ben = desk.site.customer("insufficient_funds")
+    invoice = desk.begin("", ben)
+    desk.due(invoice)
+    assert [name for name, _ in tracked(desk.house, ben)] == ["payment_recovery_started"]

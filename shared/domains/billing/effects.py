@@ -1,4 +1,4 @@
-"""Where the billing provider is spoken with: webhooks completed, retries and ends told."""
+"""Where vendors are spoken with: webhooks completed, retries and ends told, payments tracked."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 from shared.domains.billing import commands, service, store
 from shared.domains.billing.commands import InvoiceReport, Reports
 from shared.domains.billing.model import Resource, collectible
-from shared.domains.billing.ports import BillingProvider, HasBilling
+from shared.domains.billing.ports import BillingProvider, HasBilling, HasMarketing
 from shared.events.billing import (
     ChargebeeWebhookReceived,
     InvoiceDunningExhausted,
+    InvoicePaid,
+    InvoicePaymentFailed,
     InvoiceRetryDue,
     InvoiceStatus,
 )
@@ -166,3 +168,38 @@ def _record(reports: Reports, event: Any, work: Work) -> None:  # noqa: ARG001
 collection = Effect(_prepare_collection, _collect, service.take_answer, _find_collection)
 end_of_dunning = Effect(_prepare_end, _end, _record)
 """Stopping what is stopped changes nothing, so calling again is safe."""
+
+
+# Marketing
+
+
+def _prepare_tracking(event: InvoicePaid, work: Work) -> InvoicePaid:  # noqa: ARG001
+    return event
+
+
+def _track(event: InvoicePaid, vendors: HasMarketing, key: str) -> None:
+    data: dict[str, str | int] = {
+        "invoice_id": str(event.invoice_id),
+        "amount": event.amount.amount,
+        "currency": event.amount.currency,
+    }
+    vendors.marketing.track(str(event.customer_id), "payment_succeeded", key, data)
+
+
+def _prepare_recovery(event: InvoicePaymentFailed, work: Work) -> InvoicePaymentFailed | None:
+    """Only the first decline of an invoice that is still open: nobody is recovered twice."""
+    invoice = store.invoice(event.invoice_id, work)
+    wanted = event.attempt == 1 and invoice is not None and invoice.collectible
+    return event if wanted else None
+
+
+def _recover(event: InvoicePaymentFailed, vendors: HasMarketing, key: str) -> None:
+    vendors.marketing.start_workflow(str(event.customer_id), "payment_recovery", key)
+
+
+def _nothing(outcome: None, event: Any, work: Work) -> None:
+    """The platform keeps what it was told."""
+
+
+tracking = Effect(_prepare_tracking, _track, _nothing)
+recovery = Effect(_prepare_recovery, _recover, _nothing)

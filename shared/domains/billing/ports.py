@@ -1,4 +1,4 @@
-"""What the billing context asks of the billing provider."""
+"""What the billing context asks of the billing provider and of the marketing platform."""
 
 from datetime import datetime
 from typing import Protocol
@@ -38,3 +38,18 @@ class HasBilling(Protocol):
 
     @property
     def billing(self) -> BillingProvider: ...
+
+
+class Marketing(Protocol):
+    """A marketing platform that knows people by our ids alone; a `key` used again does nothing."""
+
+    def track(self, user_id: str, event: str, key: str, data: dict[str, str | int]) -> None: ...
+
+    def start_workflow(self, user_id: str, workflow: str, key: str) -> None: ...
+
+
+class HasMarketing(Protocol):
+    """The vendors of a function that talks to the marketing platform."""
+
+    @property
+    def marketing(self) -> Marketing: ...
