@@ -1,6 +1,7 @@
 """What Chargebee changes is brought here: by webhooks in any order, by the minute, every night."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -146,6 +147,39 @@ def test_an_object_of_an_unknown_clinic_is_parked_with_the_reason(
     assert site.parked() == [
         f"Invalid: webhook-not-ours: Nothing was taken over. customer {stranger}: {reason}."
     ]
+
+
+def test_simultaneous_reports_of_one_payment_tell_it_once(site: Site) -> None:
+    site.begin(site.customer())
+    (paid,) = [one for one in site.notices() if one["event_type"] == "payment_succeeded"]
+    for number in range(6):
+        site.send(paid | {"id": f"ev_{number}"})
+    webhooks = site.house.rows(
+        "SELECT payload, attributes FROM platform.outbox WHERE type = 'chargebee_webhook.received'"
+    )
+    site.house.client("billing_agent")
+
+    def push(row: dict[str, Any]) -> int:
+        return site.house.push(
+            "billing_agent", row["payload"].encode(), row["attributes"]
+        ).status_code
+
+    with ThreadPoolExecutor(6) as threads:
+        assert set(threads.map(push, webhooks)) == {204}
+    assert len(site.house.emitted("invoice.paid")) == 1
+    assert len(site.house.emitted("invoice.changed")) == 1
+    assert site.parked() == []
+
+
+def test_other_details_of_a_payment_method_are_told(site: Site) -> None:
+    ada = site.customer()
+    site.bring(site.notices())
+    assert site.house.emitted("payment_method.updated") == []
+    raw = site.sdk.Customer.retrieve(str(ada)).customer.raw_data
+    content = {"customer": raw, "payment_source": {"id": raw["primary_payment_source_id"]}}
+    site.bring([{"id": "ev_m", "event_type": "payment_source_updated", "content": content}])
+    said = site.house.emitted("payment_method.updated")
+    assert [fact["customer_id"] for fact in said] == [str(ada)]
 
 
 def test_a_webhook_that_makes_no_sense_is_parked(site: Site) -> None:

@@ -27,7 +27,6 @@ class Incomplete:
     """What a webhook said, and what it left out: whose an invoice is, why attempts failed."""
 
     reports: Reports
-    new_method: bool
     customers: frozenset[CustomerId]
     invoices: frozenset[str]
 
@@ -41,8 +40,8 @@ def _take_webhook(event: ChargebeeWebhookReceived, work: Work) -> Incomplete | N
     reports = commands.read(notice.raws)
     customers, invoices = _gaps(reports, work)
     if customers or invoices:
-        return Incomplete(reports, notice.new_method, customers, invoices)
-    _take_over(reports, notice.new_method, work)
+        return Incomplete(reports, customers, invoices)
+    _take_over(reports, work, new_method=notice.new_method)
     return None
 
 
@@ -80,7 +79,7 @@ def _complete(request: Incomplete, vendors: HasBilling, key: str) -> Reports:  #
     )
 
 
-def _take_over(reports: Reports, new_method: bool, work: Work) -> None:
+def _take_over(reports: Reports, work: Work, *, new_method: bool = False) -> None:
     """Raises `Invalid` for an object that makes no sense or is nobody's: the webhook is parked."""
     strays = service.apply(reports, work, new_method=new_method).strays
     if strays:
@@ -89,7 +88,7 @@ def _take_over(reports: Reports, new_method: bool, work: Work) -> None:
 
 
 def _record_webhook(reports: Reports, event: ChargebeeWebhookReceived, work: Work) -> None:  # noqa: ARG001
-    _take_over(reports, False, work)
+    _take_over(reports, work)
 
 
 webhook = Effect(_take_webhook, _complete, _record_webhook)

@@ -1,9 +1,9 @@
 """Use cases of the billing context: taking over what the provider reports, and the retry ladder."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shared.domains.billing import model, store
 from shared.domains.billing.commands import (
@@ -13,11 +13,12 @@ from shared.domains.billing.commands import (
     Stray,
     SubscriptionReport,
 )
-from shared.domains.billing.model import RETRY, Invoice, Plan, Resource
+from shared.domains.billing.model import RETRY, Dunning, Invoice, Plan, Resource
 from shared.events.billing import (
     Decline,
     InvoiceChanged,
     InvoiceDunningExhausted,
+    InvoiceFact,
     InvoicePaid,
     InvoicePaymentFailed,
     InvoiceRetryDue,
@@ -72,9 +73,9 @@ def apply_subscription(report: SubscriptionReport, work: Work) -> bool:
 def apply_invoice(report: InvoiceReport, declines: dict[str, Decline], work: Work) -> bool:
     """Store an invoice unless the row is as new, and tell what was not told before.
 
-    Every declined attempt is told once, also one that a later report brings along; a payment in
-    full is told once. `declines` are by transaction id: one whose transaction the provider does not
-    have any more counts as soft.
+    Every declined attempt is told once, also one that a later report brings along; so are a payment
+    in full, and that the provider itself has given up. `declines` are by transaction id: one whose
+    transaction the provider does not have any more counts as soft.
     """
     row_id = invoice_id(report.id, work.clinic_id)
     owner = report.subscription_id
@@ -83,24 +84,37 @@ def apply_invoice(report: InvoiceReport, declines: dict[str, Decline], work: Wor
     saved = store.save_invoice(row_id, parent, report, reasons[-1] if reasons else None, work)
     if saved is None:
         return False
-    fact = {
-        "clinic_id": work.clinic_id,
+    for fact in _facts(row_id, report, reasons, saved, work.clinic_id):
+        work.emit(fact)
+    if reasons and not report.collectible:
+        work.cancel(RETRY, row_id)
+    return True
+
+
+def _facts(
+    row_id: InvoiceId,
+    report: InvoiceReport,
+    reasons: list[Decline],
+    saved: store.Saved,
+    clinic_id: ClinicId,
+) -> Iterator[InvoiceFact]:
+    """What a newer version of an invoice says that was not said before."""
+    of: dict[str, Any] = {
+        "clinic_id": clinic_id,
         "invoice_id": row_id,
         "customer_id": report.customer_id,
         "version": saved.version,
     }
-    work.emit(InvoiceChanged.model_validate({**fact, "status": report.status}))
     due = Money(amount=report.amount_due, currency=report.currency_code)
+    yield InvoiceChanged(**of, status=report.status)
     for attempt, decline in enumerate(reasons, 1):
         if attempt > saved.attempts_before:
-            failed = {**fact, "amount": due, "attempt": attempt, "decline": decline}
-            work.emit(InvoicePaymentFailed.model_validate(failed))
+            yield InvoicePaymentFailed(**of, amount=due, attempt=attempt, decline=decline)
     if report.status is InvoiceStatus.PAID and not saved.paid_told_before:
         paid = Money(amount=report.amount_paid, currency=report.currency_code)
-        work.emit(InvoicePaid.model_validate({**fact, "amount": paid}))
-    if reasons and not report.collectible:
-        work.cancel(RETRY, row_id)
-    return True
+        yield InvoicePaid(**of, amount=paid)
+    if report.dunning_status is Dunning.EXHAUSTED and not saved.exhausted_before:
+        yield InvoiceDunningExhausted(**of, amount=due)
 
 
 # Taking over many, each in its clinic

@@ -42,6 +42,7 @@ from shared.kernel.ids import ClinicId, CustomerId, InvoiceId, SubscriptionId, W
 from shared.kernel.money import Money
 from shared.kernel.work import Work
 from shared.platform import unit_of_work, webhooks
+from shared.platform.tables import Instant
 from shared.platform.unit_of_work import sql
 
 _TABLES = {Resource.SUBSCRIPTION: subscriptions, Resource.INVOICE: invoices}
@@ -55,6 +56,7 @@ class Saved:
     version: int
     attempts_before: int
     paid_told_before: bool
+    exhausted_before: bool
 
 
 def clinics(work: Work) -> set[ClinicId]:
@@ -141,6 +143,7 @@ def save_invoice(
 ) -> Saved | None:
     """Answers None when the report is not newer. Attempts are never forgotten again."""
     failures = report.failures
+    exhausted_at = work.now if report.dunning_status is Dunning.EXHAUSTED else None
     values = {
         "id": invoice_id,
         "vendor_id": report.id,
@@ -161,6 +164,7 @@ def save_invoice(
         "failed_at": failures[-1].txn_date if failures else None,
         "safety_retry": False,
         "method_retry": False,
+        "exhausted_at": exhausted_at,
         "deleted": report.deleted,
         "resource_version": report.resource_version,
     }
@@ -170,12 +174,18 @@ def save_invoice(
         "attempts": func.greatest(rows.attempts, len(failures)),
         "safety_retry": rows.safety_retry,
         "method_retry": rows.method_retry,
+        "exhausted_at": func.coalesce(rows.exhausted_at, literal(exhausted_at, Instant)),
     }
-    before = ("attempts", "paid_told")
+    before = ("attempts", "paid_told", "exhausted_at")
     row = _save_newer(invoices, values, kept, before, work)
     if row is None:
         return None
-    return Saved(row.version, row.attempts_before or 0, bool(row.paid_told_before))
+    return Saved(
+        version=row.version,
+        attempts_before=row.attempts_before or 0,
+        paid_told_before=bool(row.paid_told_before),
+        exhausted_before=row.exhausted_at_before is not None,
+    )
 
 
 def _save_newer(
