@@ -1,5 +1,7 @@
 """Statuses for live screens: what Postgres holds, mirrored to Firestore."""
 
+from datetime import timedelta
+
 from shared.domains.billing.tables import invoices, subscriptions
 from shared.domains.contracts.tables import contracts
 from shared.domains.notifications.model import MessageStatus
@@ -29,9 +31,18 @@ agent.effects("invoice_mirrors", following(of_invoices), InvoiceChanged)
 agent.effects("message_mirrors", following(of_messages), *MessageFact.__subclasses__())
 
 
+everything = (of_contracts, of_subscriptions, of_invoices, of_messages)
+
+
 @agent.cron("0 3 * * 6")
+def mirror_checks(work: Work) -> Idle | None:
+    rebuild(everything, agent.name, work, changed_within=timedelta(days=8))
+    return None
+
+
+@agent.cron("0 3 1 */3 *")
 def mirror_rebuild(work: Work) -> Idle | None:
-    rebuild((of_contracts, of_subscriptions, of_invoices, of_messages), agent.name, work)
+    rebuild(everything, agent.name, work)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -44,10 +45,14 @@ class Mirrored:
             references={name: value for name, value in named.items() if value is not None},
         )
 
-    def subjects(self, after: TypedId | None, most: int, work: Work) -> list[TypedId]:
-        """At most `most` subjects of the entered clinic, in the order of their ids."""
+    def subjects(
+        self, after: TypedId | None, since: datetime | None, most: int, work: Work
+    ) -> list[TypedId]:
+        """At most `most` subjects of the entered clinic (changed since), in the order of ids."""
         rows = self.table.c
         query = select(rows.id).order_by(rows.id).limit(most)
         if after is not None:
             query = query.where(rows.id > after)
+        if since is not None:
+            query = query.where(rows.updated_at >= since)
         return list(sql(work).execute(query).scalars())

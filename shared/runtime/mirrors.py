@@ -5,6 +5,7 @@ however often they come, a document becomes what a rebuild would make it.
 """
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.kernel.event import Event
@@ -46,24 +47,27 @@ def _nothing(written: bool, event: Any, work: Work) -> None:
     """Postgres knows it already."""
 
 
-def rebuild(parts: tuple[Mirrored, ...], source: str, work: Work) -> None:
-    """Compare every document with its row and rewrite those that differ.
+def rebuild(
+    parts: tuple[Mirrored, ...], source: str, work: Work, changed_within: timedelta | None = None
+) -> None:
+    """Compare every document (or those of rows changed lately) and rewrite what differs.
 
     Rows are read in short transactions of their own, after the documents. Stopped half-way it is
     begun again; what was put right stays so.
     """
+    since = None if changed_within is None else work.now - changed_within
     for clinic in clinics(work):
         for part in parts:
-            if differed := _rebuild(part, clinic, source):
+            if differed := _rebuild(part, clinic, source, since):
                 log.warning("mirror_differed", collection=part.collection, count=differed)
 
 
-def _rebuild(part: Mirrored, clinic: ClinicId, source: str) -> int:
+def _rebuild(part: Mirrored, clinic: ClinicId, source: str, since: datetime | None) -> int:
     cause = Cause(f"{source}:{part.collection}")
 
     def page(after: TypedId | None) -> list[TypedId]:
         with transaction(clinic, source, cause) as work:
-            return part.subjects(after, PAGE, work)
+            return part.subjects(after, since, PAGE, work)
 
     def read() -> list[Document]:
         with transaction(clinic, source, cause) as work:

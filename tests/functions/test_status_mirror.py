@@ -292,6 +292,14 @@ def test_a_rebuild_makes_what_events_made(screen: Screen) -> None:
     assert reference.get().update_time == before.update_time
 
 
+def test_the_weekly_check_looks_at_what_changed_lately(screen: Screen) -> None:
+    old, new = ContractId.new(), ContractId.new()
+    screen.row(old, ContractStatus.ACTIVE, 1, at=clock.now() - timedelta(days=9))
+    screen.row(new, ContractStatus.ACTIVE, 1, at=clock.now() - timedelta(days=7))
+    assert screen.house.cron("status_mirror", "mirror_checks").status_code == 204
+    assert (screen.status(old), screen.status(new)) == (None, ("active", 1))
+
+
 def test_a_rebuild_goes_through_all_pages(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.runtime.mirrors.PAGE", 2)
     contracts = [ContractId.new() for _ in range(5)]
