@@ -60,6 +60,10 @@ class VirtualClock:
     def frozen(self) -> bool:
         return self._get(_FROZEN) != 0
 
+    def begin(self, at: datetime) -> None:
+        """Start a new stack at `at`, past or future, standing still. Not for one that has run."""
+        self._set(_FROZEN, micros(at))
+
     def freeze(self, at: datetime | None = None) -> None:
         """Stand still at `at`, or at the present instant. Never moves back."""
         self._set(_FROZEN, micros(max(at or self.now(), self.now())))

@@ -89,7 +89,7 @@ class Options:
 
     `folder` keeps everything that lasts: run again on it and the cloud goes on. A `throwaway`
     cloud trades PostgreSQL's crash safety for speed and deletes its database when it stops.
-    `starts` sets virtual time ahead at the start; `frozen` lets only `advance` move it.
+    `starts` is the virtual time of a new cloud; `frozen` lets only `advance` move it.
     """
 
     folder: Path
@@ -255,6 +255,8 @@ class LocalCloud:
 
     def _set_clock(self) -> None:
         clock, starts = self.ground.clock, self.options.starts
+        if starts is not None and not (self.options.folder / "postgres").exists():
+            clock.begin(starts)
         if self.options.frozen:
             clock.freeze(starts)
             return

@@ -135,19 +135,22 @@ class Console:
         return web.json_response({"restarted": request.match_info["name"]})
 
     async def _replay(self, request: web.Request) -> web.Response:
-        """Ask the function that owns dead letters to hand one in again."""
+        """Ask the function that could not handle a message to try it again."""
         letter = UUID(request.match_info["id"])
+        function = await self._state.dead_letter_function(letter)
+        if function is None:
+            return _problem(404, "there is no such dead letter")
         ground = self._cloud.ground
-        audience = f"{ground.settings['host']}/outbox_relay"
-        token = ground.tokens.oidc(invoker("scheduler", ground.project), audience)
+        audience = f"{ground.settings['host']}/{function}"
+        token = ground.tokens.oidc(invoker("operator", ground.project), audience)
         async with ground.session.post(
-            f"{audience}/dead-letters/{letter}/replay",
+            f"{audience}/dead-letters/{letter}",
             headers={"Authorization": f"Bearer {token}"},
             timeout=aiohttp.ClientTimeout(total=30),
         ) as answer:
             text = await answer.text()
         if answer.status >= 400:
-            return _problem(502, f"outbox_relay answered {answer.status}: {text[:500]}")
+            return _problem(502, f"{function} answered {answer.status}: {text[:500]}")
         return web.json_response({"replayed": str(letter)})
 
 

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from emulators.clock import from_micros
 from emulators.cloud import ENGINES, LocalCloud
@@ -84,9 +85,18 @@ class State:
             return {}
 
     async def _rows(self) -> dict[str, list[Row]]:
+        tables = self._opened()
+        return await tables.read() if tables is not None else {}
+
+    def _opened(self) -> Tables | None:
         if self._tables is None and self._cloud.admin_url:
             self._tables = Tables(self._cloud.admin_url)
-        return await self._tables.read() if self._tables is not None else {}
+        return self._tables
+
+    async def dead_letter_function(self, letter: UUID) -> str | None:
+        """Which function could not handle a parked message; None when there is none such."""
+        tables = self._opened()
+        return await tables.dead_letter_function(letter) if tables is not None else None
 
     async def _documents(self, described: Row) -> list[Row]:
         address = self._cloud.environment.get("FIRESTORE_EMULATOR_HOST")

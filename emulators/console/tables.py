@@ -43,6 +43,15 @@ class Tables:
         async with self._alone:
             return await asyncio.to_thread(self._read)
 
+    async def dead_letter_function(self, letter: UUID) -> str | None:
+        """Which function could not handle the message; None when there is no such row."""
+        async with self._alone:
+            return await asyncio.to_thread(self._dead_letter_function, letter)
+
+    def _dead_letter_function(self, letter: UUID) -> str | None:
+        rows = self._rows(f"SELECT function FROM platform.dead_letters WHERE id = '{letter}'")  # noqa: S608
+        return str(rows[0]["function"]) if rows else None
+
     async def close(self) -> None:
         async with self._alone:
             await asyncio.to_thread(self._disconnect)

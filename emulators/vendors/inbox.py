@@ -43,7 +43,7 @@ class Inbox:
     Uses the journal's keys under `inbox/`.
     """
 
-    def __init__(self, ground: Ground, vendor: str, journal: Journal, most: int = 2000) -> None:
+    def __init__(self, ground: Ground, vendor: str, journal: Journal, most: int = 10_000) -> None:
         self._ground = ground
         self._vendor = vendor
         self._journal = journal

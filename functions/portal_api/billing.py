@@ -1,1 +1,21 @@
-"""Routes of the billing."""
+"""Routes of the billing context."""
+
+from functions.portal_api.api import api
+from functions.portal_api.customers import owner
+from shared.domains.billing import queries
+from shared.domains.billing.queries import InvoicePage, SubscriptionPage
+from shared.kernel.tenancy import Caller
+from shared.kernel.work import Work
+from shared.runtime.api import Page
+
+
+@api.get("/subscriptions", permits="billing:read")
+def subscriptions_list(caller: Caller, work: Work, query: Page) -> SubscriptionPage:
+    """Your subscriptions; for staff, the clinic's."""
+    return queries.subscription_page(owner(caller, work), query.limit, query.after, work)
+
+
+@api.get("/invoices", permits="billing:read")
+def invoices_list(caller: Caller, work: Work, query: Page) -> InvoicePage:
+    """Your invoices; for staff, the clinic's."""
+    return queries.invoice_page(owner(caller, work), query.limit, query.after, work)

@@ -93,6 +93,10 @@ class Chargebee:
         self._sender.stop()
         self._journal.close()
 
+    def objects(self, kind: str) -> dict[str, dict[str, Any]]:
+        """All objects of a kind (`subscription`, `invoice` ...) by id, in the form of the API."""
+        return dict(self._site.tables[kind])
+
     def describe(self) -> dict[str, Any]:
         """Counts by status, and the newest 200 events with how they were sent, newest first."""
         tables = self._site.tables
