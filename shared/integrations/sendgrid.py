@@ -112,12 +112,9 @@ class SendGrid:
 
 
 def _translate(error: Exception) -> VendorError | None:
-    from python_http_client.exceptions import (  # type: ignore[import-untyped, unused-ignore]
-        HTTPError,
-    )
-
-    if isinstance(error, HTTPError):
-        return by_status(VENDOR, int(error.status_code))
+    """The client raises an exception class per status, each with its `status_code`."""
+    if isinstance(status := getattr(error, "status_code", None), int):
+        return by_status(VENDOR, status)
     if isinstance(error, URLError) and isinstance(error.reason, ConnectionRefusedError):
         return VendorUnavailable(VENDOR, "no connection")
     return None
