@@ -1,175 +1,20 @@
 """Notifications through the agent's triggers, with the fakes of the real providers behind it."""
 
 import json
-import threading
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from itertools import chain
-from typing import Any
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from werkzeug.serving import WSGIRequestHandler, make_server
-from werkzeug.test import TestResponse
 
 from shared.domains.notifications import queries, service
 from shared.domains.notifications.commands import Preference, SetPreferences
 from shared.domains.notifications.model import Topic
-from shared.events.billing import Decline, InvoicePaymentFailed
-from shared.events.contracts import ContractCreated
 from shared.events.customers import CustomerField, CustomerUpdated
-from shared.events.messages import Channel, MessageQueued, TwilioWebhookReceived
-from shared.integrations import vendor_call
-from shared.kernel.event import Event
-from shared.kernel.ids import ClinicId, ContractId, CustomerId, EventId, InvoiceId
-from shared.kernel.money import Money
-from shared.platform import settings
+from shared.events.messages import Channel, MessageQueued
+from shared.kernel.ids import CustomerId, EventId
 from shared.platform.unit_of_work import Cause, transaction
-from tests.conftest import BERLIN, KOLKATA, House
-
-AGENT = "notification_agent"
-EMAIL, PHONE = "ada.canary@example.test", "+491511234567"
-
-
-class Silent(WSGIRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Test output stays readable."""
-
-
-@dataclass
-class Desk:
-    """The agent in the house, its webhooks listening, and customers to write to."""
-
-    house: House
-    webhooks: str
-    _numbers: list[int] = field(default_factory=list)
-
-    def customer(
-        self,
-        email: str = EMAIL,
-        phone: str | None = PHONE,
-        hour: int = 12,
-        locale: str = "de-AT",
-        clinic_id: ClinicId = BERLIN,
-    ) -> CustomerId:
-        """Somebody for whom it is `hour` o'clock."""
-        customer = CustomerId.new()
-        self.house.rows(
-            "INSERT INTO customers.customers VALUES (:clinic, :id, :uid, 'Ada', 'Canary', "
-            ":email, :phone, :locale, :zone, 1, now(), now())",
-            clinic=clinic_id,
-            id=customer,
-            uid=str(customer),
-            email=email,
-            phone=phone,
-            locale=locale,
-            zone=self.zone_at(hour),
-        )
-        return customer
-
-    def zone_at(self, hour: int) -> str:
-        """A zone in which it is `hour` o'clock now. The sign of its name is the other way round."""
-        offset = (hour - self.house.cloud.now.hour + 11) % 24 - 11
-        return f"Etc/GMT{-offset:+d}"
-
-    def deliver(self, event: Event, **how: Any) -> TestResponse:
-        return self.house.deliver(AGENT, event, **how)
-
-    def send_queued(self) -> list[int]:
-        """Push every MessageQueued so far; the answers' status codes."""
-        return [r.status_code for r in self.house.deliver_emitted(AGENT, MessageQueued.type)]
-
-    def advance(self, seconds: float) -> None:
-        """Let virtual time pass at the providers, and hand their webhooks to the agent."""
-        self.house.cloud.advance(seconds=seconds)
-        for kind in ("twilio_webhook.received", "sendgrid_webhook.received"):
-            assert {r.status_code for r in self.house.deliver_emitted(AGENT, kind)} <= {204}
-
-    def messages(self) -> dict[str, dict[str, Any]]:
-        found = self.house.rows("SELECT * FROM notifications.messages ORDER BY created_at, id")
-        return {row["channel"]: row for row in found}
-
-    def sent(self, vendor: str, to: str) -> list[dict[str, Any]]:
-        return [entry for entry in self.house.cloud.inbox(vendor) if entry["to"] == to]
-
-    def text_in(self, sender: str, body: str) -> None:
-        """Somebody writes an SMS to our number, and the agent hears of it."""
-        self.write_in(sender, body)
-        self.advance(seconds=1)
-
-    def write_in(self, sender: str, body: str) -> None:
-        url = f"{self.house.cloud.env['TWILIO_URL']}/_local/incoming"
-        data = json.dumps({"from": sender, "body": body}).encode()
-        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=10) as answer:
-            assert answer.status == 201
-
-    def number(self, ending: str = "") -> str:
-        """A phone number nobody else has, with a magic ending of the fake."""
-        self._numbers.append(len(self._numbers) + 1)
-        salt = int(self.house.cloud.now.timestamp()) % 10_000
-        return f"+4915{salt:04}{len(self._numbers):02}{ending}"
-
-
-@pytest.fixture
-def desk(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    from functions.notification_agent import main
-
-    app = house.client("webhooks").application
-    front = DispatcherMiddleware(lambda *_: [], {"/webhooks": app})
-    server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=Silent)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}/webhooks"
-    ground = house.cloud.cloud.ground
-    before = ground.settings.get("webhooks")
-    monkeypatch.setenv("PUBLIC_WEBHOOKS_URL", address)
-    monkeypatch.setenv("TWILIO_BACKUP_SERVICE_SID", "MG" + "1".zfill(32))
-    ground.settings["webhooks"] = address
-    fresh(main)
-    yield Desk(house, address)
-    house.cloud.heal()
-    house.cloud.advance(seconds=30)
-    server.shutdown()
-    server.server_close()
-    if before is not None:
-        ground.settings["webhooks"] = before
-    fresh(main)
-
-
-def fresh(main: Any) -> None:
-    """Forget settings, clients and breakers that an earlier test left behind."""
-    settings.load.cache_clear()
-    vendor_call._breaker.cache_clear()
-    if vendors := main.agent._vendors:
-        for client in (vendors.marketing, *chain.from_iterable(vendors.senders.values())):
-            client.close()
-    main.agent._vendors = None
-
-
-def created(customer: CustomerId, clinic_id: ClinicId = BERLIN) -> ContractCreated:
-    return ContractCreated(
-        clinic_id=clinic_id,
-        contract_id=ContractId.new(),
-        customer_id=customer,
-        version=2,
-        starts_on=date(2026, 3, 9),
-        ends_on=date(2026, 9, 8),
-        renewal_at=datetime(2026, 9, 7, tzinfo=UTC),
-    )
-
-
-def failed(customer: CustomerId, clinic_id: ClinicId = BERLIN) -> InvoicePaymentFailed:
-    return InvoicePaymentFailed(
-        clinic_id=clinic_id,
-        invoice_id=InvoiceId.new(),
-        customer_id=customer,
-        version=1,
-        amount=Money(amount=12345, currency="EUR"),
-        attempt=1,
-        decline=Decline.SOFT,
-    )
+from tests.conftest import BERLIN, KOLKATA
+from tests.functions.notification_desk import AGENT, EMAIL, Desk, created, failed
 
 
 def test_a_created_contract_is_welcomed_by_mail_and_told_to_marketing(desk: Desk) -> None:
@@ -296,117 +141,6 @@ def test_a_refusal_is_not_followed_by_another_provider(desk: Desk) -> None:
     assert [e["failure"] for e in desk.house.emitted("message.failed")] == ["refused"]
 
 
-@pytest.mark.parametrize(
-    ("email", "failure"),
-    [("bounce@example.test", "bounced"), ("block@example.test", "blocked")],
-)
-def test_accepted_then_bounced_has_failed(desk: Desk, email: str, failure: str) -> None:
-    desk.deliver(created(desk.customer(email)))
-    desk.send_queued()
-    assert desk.messages()["email"]["status"] == "accepted"
-    desk.advance(seconds=10)
-    row = desk.messages()["email"]
-    assert (row["status"], row["failure"]) == ("failed", failure)
-    assert [e["failure"] for e in desk.house.emitted("message.failed")] == [failure]
-    assert len(desk.sent("sendgrid", email)) == 1
-
-
-def test_accepted_then_undelivered_has_failed_and_is_not_sent_elsewhere(desk: Desk) -> None:
-    phone = desk.number("30003")
-    desk.deliver(failed(desk.customer("undelivered@example.test", phone)))
-    desk.send_queued()
-    desk.advance(seconds=10)
-    row = desk.messages()["sms"]
-    assert (row["status"], row["failure"]) == ("failed", "undelivered")
-    assert len(desk.sent("twilio", phone)) == 1
-
-
-def test_delivered_is_reported(desk: Desk) -> None:
-    phone = desk.number()
-    desk.deliver(failed(desk.customer("fine@example.test", phone)))
-    desk.send_queued()
-    desk.advance(seconds=10)
-    assert {row["status"] for row in desk.messages().values()} == {"delivered"}
-    assert len(desk.house.emitted("message.delivered")) == 2
-
-
-def test_late_reports_never_move_a_message_backwards(desk: Desk) -> None:
-    phone = desk.number()
-    desk.deliver(failed(desk.customer("late@example.test", phone)))
-    desk.send_queued()
-    desk.house.cloud.advance(seconds=10)
-    reports = desk.house.emitted(TwilioWebhookReceived.type)
-    assert len(reports) >= 3
-    for report in reversed(reports):
-        event = TwilioWebhookReceived.model_validate(report)
-        assert desk.deliver(event, clinic_id=None).status_code == 204
-    assert desk.messages()["sms"]["status"] == "delivered"
-    assert len(desk.house.emitted("message.accepted")) == 2
-
-
-def test_stop_silences_the_number_in_every_clinic_until_start(desk: Desk) -> None:
-    phone = desk.number()
-    berlin = desk.customer("stop.berlin@example.test", phone)
-    kolkata = desk.customer("stop.kolkata@example.test", phone, clinic_id=KOLKATA)
-    desk.text_in(phone, " stop ")
-    desk.deliver(failed(berlin))
-    desk.deliver(failed(kolkata, KOLKATA), clinic_id=KOLKATA)
-    desk.send_queued()
-    assert desk.sent("twilio", phone) == []
-    statuses = desk.house.rows("SELECT status FROM notifications.messages WHERE channel = 'sms'")
-    assert [row["status"] for row in statuses] == ["suppressed", "suppressed"]
-    assert len(desk.sent("sendgrid", "stop.berlin@example.test")) == 1
-    desk.text_in(phone, "START")
-    desk.deliver(failed(berlin))
-    desk.send_queued()
-    assert len(desk.sent("twilio", phone)) == 1
-
-
-def test_a_start_that_arrives_before_its_older_stop_holds(desk: Desk) -> None:
-    phone = desk.number()
-    customer = desk.customer("order@example.test", phone)
-    for word in ("STOP", "START"):
-        desk.write_in(phone, word)
-        desk.house.cloud.advance(seconds=5)
-    for wish in reversed(desk.house.emitted(TwilioWebhookReceived.type)):
-        desk.deliver(TwilioWebhookReceived.model_validate(wish), clinic_id=None)
-    desk.deliver(failed(customer))
-    desk.send_queued()
-    assert len(desk.sent("twilio", phone)) == 1
-
-
-def test_a_stop_while_a_message_waits_still_counts(desk: Desk) -> None:
-    phone = desk.number()
-    desk.deliver(failed(desk.customer("meanwhile@example.test", phone)))
-    desk.text_in(phone, "STOP")
-    desk.send_queued()
-    assert desk.sent("twilio", phone) == []
-    assert desk.messages()["sms"]["status"] == "suppressed"
-
-
-def test_a_stop_that_only_the_provider_knew_is_learnt(desk: Desk) -> None:
-    phone = desk.number("21610")
-    customer = desk.customer("learnt@example.test", phone)
-    desk.deliver(failed(customer))
-    desk.send_queued()
-    row = desk.messages()["sms"]
-    assert (row["status"], row["failure"]) == ("failed", "blocked")
-    desk.deliver(failed(customer))
-    statuses = desk.house.rows("SELECT status FROM notifications.messages WHERE channel = 'sms'")
-    assert sorted(row["status"] for row in statuses) == ["failed", "suppressed"]
-
-
-def test_a_complaint_about_mail_stops_mail(desk: Desk) -> None:
-    customer = desk.customer("spam@example.test", None)
-    desk.deliver(created(customer))
-    desk.send_queued()
-    desk.advance(seconds=7200)
-    assert desk.messages()["email"]["status"] == "delivered"
-    desk.deliver(failed(customer))
-    statuses = desk.house.rows("SELECT status FROM notifications.messages ORDER BY created_at")
-    assert [row["status"] for row in statuses] == ["delivered", "suppressed"]
-
-
 def test_an_sms_at_night_waits_for_the_morning(desk: Desk) -> None:
     phone = desk.number()
     desk.deliver(failed(desk.customer("night@example.test", phone, hour=23)))
@@ -488,20 +222,6 @@ def test_another_clinics_message_is_not_sent(desk: Desk) -> None:
     assert desk.deliver(event, clinic_id=KOLKATA).status_code == 204
     assert desk.sent("sendgrid", "foreign@example.test") == []
     assert desk.messages()["email"]["status"] == "queued"
-
-
-@pytest.mark.parametrize("path", ["/twilio/status", "/twilio/incoming", "/sendgrid"])
-def test_a_forged_webhook_is_refused_and_not_kept(desk: Desk, path: str) -> None:
-    forged = {
-        "X-Twilio-Signature": "Zm9yZ2Vk",
-        "X-Twilio-Email-Event-Webhook-Signature": "Zm9yZ2Vk",
-        "X-Twilio-Email-Event-Webhook-Timestamp": "1",
-    }
-    body = b"MessageSid=SM1&MessageStatus=delivered"
-    client = desk.house.client("webhooks")
-    for headers in ({}, forged):
-        assert client.post(path, data=body, headers=headers).status_code == 401
-    assert desk.house.rows("SELECT id FROM platform.webhooks") == []
 
 
 def test_contact_points_stay_in_postgres(desk: Desk) -> None:
