@@ -354,9 +354,9 @@ def _welcome(event: ContractCreated, _: Work) -> ContractCreated:
 
 def _track_welcome(event: ContractCreated, vendors: Vendors, key: str) -> None:
     data: dict[str, str | int] = {
-        "contractId": str(event.contract_id),
-        "startsOn": event.starts_on.isoformat(),
-        "endsOn": event.ends_on.isoformat(),
+        "contract_id": str(event.contract_id),
+        "starts_on": event.starts_on.isoformat(),
+        "ends_on": event.ends_on.isoformat(),
     }
     vendors.marketing.track(str(event.customer_id), "contract_created", key, data)
 
