@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from shared.domains.billing.model import RawObject, Resource
 from shared.domains.contracts.ports import SubscriptionFacts
+from shared.integrations.chargebee_http import lend_client
 from shared.integrations.vendor_call import by_status, calling
 from shared.kernel.errors import Invalid, Unauthenticated, VendorError
 from shared.kernel.ids import ContractId
@@ -111,8 +112,8 @@ class Chargebee:
         settings = load(ChargebeeSettings)
         address = urlsplit(settings.chargebee_url)
         site, _, domain = address.netloc.partition(".")
-        if address.scheme == "http":
-            Sdk.verify_ca_certs = False
+        Sdk.verify_ca_certs = False  # its own TLS context; the lent client verifies certificates
+        lend_client()
         return Sdk(
             api_key=settings.chargebee_api_key,
             site=site,

@@ -334,3 +334,26 @@ def test_comparing_twice_in_a_night_tells_once(site: Site, house: House) -> None
     assert len(house.emitted("billing.drift_found")) == 1
     house.cloud.advance(to=site.now + timedelta(days=1))
     assert len(compare(house)) == 2
+
+
+def test_an_old_row_that_was_tampered_with_is_found_within_a_week(site: Site, house: House) -> None:
+    site.begin(site.customer())
+    site.sync()
+    for _ in range(2):
+        assert compare(house) == []
+        house.cloud.advance(days=2)
+    house.rows("UPDATE billing.invoices SET total = 1")
+    assert compare(house) == []
+    house.cloud.advance(days=3)
+    assert [drift["kind"] for drift in compare(house)] == ["differing"]
+
+
+def test_a_change_that_never_came_is_found_the_same_night(site: Site, house: House) -> None:
+    site.begin(site.customer())
+    site.sync()
+    compare(house)
+    house.cloud.advance(days=2)
+    site.begin(site.customer())
+    house.cloud.advance(hours=1)
+    assert {drift["kind"] for drift in compare(house)} == {"missing_here"}
+    expect_the_provider_s_state(site)

@@ -275,15 +275,16 @@ def save_plan(planned: Invoice, work: Work) -> int:
 # How far the reading has come, and what it found
 
 
-def cursors(work: Work) -> dict[Resource, datetime]:
+def cursors(work: Work) -> dict[str, datetime]:
+    """Up to which instant each kind of object was read, and when each comparison was."""
     rows = sql(work).execute(select(sync_cursors.c.resource, sync_cursors.c.changed_until))
-    return {Resource(row.resource): row.changed_until for row in rows}
+    return {row.resource: row.changed_until for row in rows}
 
 
-def move_cursor(resource: Resource, changed_until: datetime, work: Work) -> None:
+def move_cursor(name: str, changed_until: datetime, work: Work) -> None:
     """Cursors only move forward."""
     new = insert(sync_cursors).values(
-        resource=resource.value, changed_until=changed_until, updated_at=work.now
+        resource=str(name), changed_until=changed_until, updated_at=work.now
     )
     moved = new.on_conflict_do_update(
         index_elements=["resource"],
@@ -312,12 +313,17 @@ def has_strays(work: Work) -> bool:
     return sql(work).execute(select(strays.c.vendor_id).limit(1)).first() is not None
 
 
-def sights(resource: Resource, work: Work) -> dict[str, Sight]:
-    """Everything stored of a kind in the entered clinic, as the nightly comparison sees it."""
+def sights(resource: Resource, vendor_ids: Collection[str] | None, work: Work) -> dict[str, Sight]:
+    """Rows of the entered clinic (all for None), as the nightly comparison sees them."""
     table = _TABLES[resource]
+    query = select(table)
+    if vendor_ids is not None:
+        query = query.where(table.c.vendor_id.in_(vendor_ids))
     return {
-        row.vendor_id: Sight(row.resource_version, _state(resource, row), row.deleted, row.changed)
-        for row in sql(work).execute(select(table, table.c.updated_at.label("changed")))
+        row.vendor_id: Sight(
+            row.resource_version, _state(resource, row), row.deleted, row.updated_at
+        )
+        for row in sql(work).execute(query)
     }
 
 

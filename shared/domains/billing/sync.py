@@ -1,7 +1,7 @@
-"""Reading the provider by the clock: every minute what changed, every night everything.
+"""Reading the provider by the clock: every minute what changed, every night to compare.
 
 An object that makes no sense or is nobody's here goes to `billing.strays` with its reason and stops
-no other; the cursor passes it. It is looked at again when it changes, and every night.
+no other; the cursor passes it. It is looked at again when it changes, and at the weekly comparison.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,6 +23,13 @@ OVERLAP = timedelta(minutes=5)
 UNDER_WAY = timedelta(minutes=15)
 """What changed so recently may still be on its way here; it is no drift yet."""
 
+LOOK_BACK = timedelta(days=1)
+"""A night compares what changed since so long before the night before."""
+
+WHOLE = timedelta(days=6, hours=12)
+"""Once that long has passed since everything was compared, a night compares everything."""
+
+_COMPARED, _COMPARED_WHOLE = "comparison", "whole comparison"
 _READ = (Resource.CUSTOMER, Resource.SUBSCRIPTION, Resource.INVOICE)
 _OWN = (Resource.SUBSCRIPTION, Resource.INVOICE)
 
@@ -100,31 +107,50 @@ sync = Effect(_prepare_sync, _sync, _record_sync)
 # Every night
 
 
-def _prepare_comparison(_: None, work: Work) -> datetime:
-    return work.now
+@dataclass(frozen=True)
+class Night:
+    """One comparison: of what changed after `since`, or of everything for None."""
+
+    started: datetime
+    since: datetime | None
 
 
-def _read_all(started: datetime, vendors: HasBilling, key: str) -> tuple[datetime, Reading]:  # noqa: ARG001
-    return started, _read(dict.fromkeys(_READ), vendors.billing)
+def _prepare_comparison(_: None, work: Work) -> Night:
+    """A list of everything grows for ever, so it is asked for by the week. A change that never
+    came here is a recent one at the provider: no night misses it.
+    """
+    known = store.cursors(work)
+    last, whole = known.get(_COMPARED), known.get(_COMPARED_WHOLE)
+    if last is None or whole is None or work.now - whole > WHOLE:
+        return Night(work.now, None)
+    return Night(work.now, last - LOOK_BACK)
 
 
-def _record_comparison(outcome: tuple[datetime, Reading], _: None, work: Work) -> Idle | None:
+def _read_night(night: Night, vendors: HasBilling, key: str) -> tuple[Night, Reports]:  # noqa: ARG001
+    return night, _read(dict.fromkeys(_READ, night.since), vendors.billing).reports
+
+
+def _record_comparison(outcome: tuple[Night, Reports], _: None, work: Work) -> Idle | None:
     """Tell each clinic what differed, and take over what was missing or older here."""
-    started, reading = outcome
-    where = service.homes(reading.reports, work)
+    night, reports = outcome
+    where = service.homes(reports, work)
     found = 0
     for clinic in sorted(where.clinics):
         with work.within(clinic):
-            drifts = _compare(clinic, where, reading.reports, started - UNDER_WAY, work)
+            drifts = _compare(clinic, where, outcome, work)
             found += _tell(clinic, store.save_drifts(drifts, work), work)
-    applied = service.apply(reading.reports, work)
-    strays = _keep_strays(applied, reading.reports, work)
+    applied = service.apply(reports, work)
+    strays = _keep_strays(applied, reports, work)
+    store.move_cursor(_COMPARED, night.started, work)
+    if night.since is None:
+        store.move_cursor(_COMPARED_WHOLE, night.started, work)
     return None if found or applied.newer or strays else Idle()
 
 
 def _compare(
-    clinic: ClinicId, where: service.Homes, reports: Reports, since: datetime, work: Work
+    clinic: ClinicId, where: service.Homes, outcome: tuple[Night, Reports], work: Work
 ) -> list[Drift]:
+    night, reports = outcome
     theirs: dict[Resource, Iterable[Any]] = {
         Resource.SUBSCRIPTION: reports.subscriptions,
         Resource.INVOICE: reports.invoices,
@@ -132,7 +158,8 @@ def _compare(
     found: list[Drift] = []
     for resource in _OWN:
         seen = {one.id: sight(one) for one in theirs[resource] if where.of(one) == clinic}
-        found += model.compare(resource, store.sights(resource, work), seen, since)
+        ours = store.sights(resource, None if night.since is None else seen.keys(), work)
+        found += model.compare(resource, ours, seen, night.started - UNDER_WAY)
     return found
 
 
@@ -157,4 +184,4 @@ def _tell(clinic: ClinicId, drifts: list[Drift], work: Work) -> int:
     return len(drifts)
 
 
-comparison = Effect(_prepare_comparison, _read_all, _record_comparison)
+comparison = Effect(_prepare_comparison, _read_night, _record_comparison)
