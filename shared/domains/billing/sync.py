@@ -43,18 +43,24 @@ class Reading:
 
 
 def _read(since: Mapping[Resource, datetime | None], provider: BillingProvider) -> Reading:
-    """Read all that changed. Transactions come last: no invoice is read without its own."""
+    """Read all that changed, and why attempts to collect were declined."""
     raws = {resource: provider.changed(resource, since[resource]) for resource in _READ}
-    failed = provider.changed(Resource.TRANSACTION, since[Resource.INVOICE])
-    reports = commands.read({**raws, Resource.TRANSACTION: failed})
+    reports = commands.read(raws)
+    if any(invoice.failures for invoice in reports.invoices):
+        reports = reports.joined(_declines(reports, since[Resource.INVOICE], provider))
+    return Reading(reports, {kind: last for kind in _READ if (last := _newest(raws[kind]))})
+
+
+def _declines(reports: Reports, since: datetime | None, provider: BillingProvider) -> Reports:
+    """The failed transactions of the same span, and of invoices those that are older."""
+    recent = commands.read({Resource.TRANSACTION: provider.changed(Resource.TRANSACTION, since)})
     older = [
         transaction
         for invoice in reports.invoices
-        if any(one.txn_id not in reports.declines for one in invoice.failures)
+        if any(one.txn_id not in recent.declines for one in invoice.failures)
         for transaction in provider.payments(invoice.id)
     ]
-    whole = reports.joined(commands.read({Resource.TRANSACTION: older}))
-    return Reading(whole, {kind: last for kind in _READ if (last := _newest(raws[kind]))})
+    return recent.joined(commands.read({Resource.TRANSACTION: older}))
 
 
 def _newest(raws: Iterable[RawObject]) -> datetime | None:
