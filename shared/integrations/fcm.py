@@ -32,7 +32,10 @@ class Fcm:
 
     def __init__(self) -> None:
         self._settings = load(FcmSettings)
-        self._http = httpx.Client(base_url=self._settings.fcm_url, timeout=TIMEOUT)
+
+    @cached_property
+    def _http(self) -> httpx.Client:
+        return httpx.Client(base_url=self._settings.fcm_url, timeout=TIMEOUT)
 
     def close(self) -> None:
         self._http.close()

@@ -67,7 +67,6 @@ class Twilio:
         self._name = name
         number = self._settings.twilio_number
         self._from = {"messaging_service_sid": service_sid} if service_sid else {"from_": number}
-        self._http = httpx.Client(timeout=TIMEOUT)
 
     @property
     def name(self) -> str:
@@ -75,6 +74,10 @@ class Twilio:
 
     def close(self) -> None:
         self._http.close()
+
+    @cached_property
+    def _http(self) -> httpx.Client:
+        return httpx.Client(timeout=TIMEOUT)
 
     @cached_property
     def _client(self) -> Any:
