@@ -192,7 +192,7 @@ def _messages(stage: Stage) -> list[Fact]:
     now = stage.cloud.now
     templates = _templates(stage)
     ids = Counter(
-        sent.body.get("custom_args", {}).get("message_id") for sent in stage.sent("sendgrid")
+        sent.body["custom_args"]["message"] for sent in stage.sent("sendgrid")
     )
     states = Counter(player.expected(now) for player in stage.players)
     return [

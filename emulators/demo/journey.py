@@ -144,7 +144,6 @@ def _live(stage: Stage, show: Progress) -> None:
             act()
             stage.cloud.settle()
         stage.cloud.advance(BEGINS + relativedelta(months=month))
-        stage.listen()
         show.update(task, advance=1, now=f"{stage.cloud.now:%Y-%m-%d %H:%M}")
     stage.cloud.advance(hours=20)
     stage.listen()

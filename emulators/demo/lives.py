@@ -34,6 +34,7 @@ def agenda(stage: Stage, begins: datetime, month: int) -> list[tuple[datetime, A
         for instant, act in _acts(stage, player, start + timedelta(days=20, minutes=number), month)
     ]
     found += _accidents(stage)
+    found += [(start + timedelta(days=day), stage.listen) for day in range(7, 31, 7)]
     return sorted(
         ((instant, act) for instant, act in found if start < instant <= end),
         key=lambda entry: entry[0],
