@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 HEALTH = "/health"
-THREADS = 24
+THREADS = 8
 
 
 @contextmanager

@@ -1,15 +1,16 @@
 """What can be asked of the clinics context; also the bodies of its routes."""
 
 from typing import Annotated
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 
 def _zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("not an IANA time zone")
-    return name
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("not an IANA time zone") from None
 
 
 class SaveClinic(BaseModel):

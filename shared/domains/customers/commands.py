@@ -1,7 +1,7 @@
 """What can be asked of the customers context; also the bodies of its routes."""
 
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, field_validator
 
@@ -9,9 +9,10 @@ from shared.kernel.phi import Phi
 
 
 def _zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("not an IANA time zone")
-    return ZoneInfo(name).key
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("not an IANA time zone") from None
 
 
 def _phone(number: str) -> str:
