@@ -1,8 +1,8 @@
 """Virtual time for the whole stack, shared between processes through one small memory-mapped file.
 
-The page holds three little-endian 64-bit integers: the offset from the system's clock in
-microseconds, the frozen instant in microseconds since the epoch (0 while time runs), and a count
-of the requests that the functions' host has served.
+The page holds little-endian 64-bit integers: the offset from the system's clock in microseconds,
+the frozen instant in microseconds since the epoch (0 while time runs), and for each process of the
+functions' host how many requests it has served.
 """
 
 import mmap
@@ -11,7 +11,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-_PAGE = struct.Struct("<qqq")
+HOST_PROCESSES = 4
+_PAGE = struct.Struct(f"<{2 + HOST_PROCESSES}q")
 _INT = struct.Struct("<q")
 _OFFSET, _FROZEN, _REQUESTS = 0, 8, 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,7 +37,7 @@ class VirtualClock:
         self.path = path
         if not path.exists() or path.stat().st_size < _PAGE.size:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_PAGE.pack(0, 0, 0))
+            path.write_bytes(bytes(_PAGE.size))
         with path.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), _PAGE.size)
 
@@ -87,8 +88,9 @@ class VirtualClock:
     @property
     def requests(self) -> int:
         """How many requests the functions' host has served, polling crons left out."""
-        return self._get(_REQUESTS)
+        return sum(self._get(_REQUESTS + _INT.size * slot) for slot in range(HOST_PROCESSES))
 
-    def count_request(self) -> None:
-        """Called by the functions' host alone (one writer)."""
-        self._set(_REQUESTS, self._get(_REQUESTS) + 1)
+    def count_request(self, process: int = 0) -> None:
+        """Called by the functions' host alone; each of its processes has a count of its own."""
+        at = _REQUESTS + _INT.size * (process % HOST_PROCESSES)
+        self._set(at, self._get(at) + 1)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 HEALTH = "/health"
 THREADS = 8
+PROCESSES = 2
+_NUMBER = "CLINICLOOP_HOST_PROCESS"
 
 
 @contextmanager
@@ -84,9 +86,10 @@ class Counted:
     Health checks do not count, nor do cron runs that say they found nothing (`X-Idle-Until`).
     """
 
-    def __init__(self, app: "WSGIApplication", virtual: VirtualClock) -> None:
+    def __init__(self, app: "WSGIApplication", virtual: VirtualClock, process: int = 0) -> None:
         self._app = app
         self._clock = virtual
+        self._process = process
         self._lock = threading.Lock()
 
     def __call__(
@@ -102,7 +105,7 @@ class Counted:
             idle = polls and any(name.lower() == "x-idle-until" for name, _ in headers)
             if not idle:
                 with self._lock:
-                    self._clock.count_request()
+                    self._clock.count_request(self._process)
             return start_response(status, headers, *error)
 
         return self._app(environ, start)
@@ -121,8 +124,13 @@ def compose(mounts: dict[str, "WSGIApplication"]) -> "WSGIApplication":
     return DispatcherMiddleware(front, mounts)
 
 
+def _number(_: Any, worker: Any) -> None:
+    """Tell a new process of the host its number."""
+    os.environ[_NUMBER] = str(worker.age)
+
+
 class Host(BaseApplication):  # type: ignore[misc, unused-ignore]
-    """gunicorn with one process of threads, as an instance of the service would run it."""
+    """gunicorn with a few processes of threads: each is what an instance of a service would be."""
 
     def __init__(self, port: int, build: Callable[[], "WSGIApplication"]) -> None:
         self._port = port
@@ -132,7 +140,7 @@ class Host(BaseApplication):  # type: ignore[misc, unused-ignore]
     def load_config(self) -> None:
         settings = {
             "bind": f"{HOST}:{self._port}",
-            "workers": 1,
+            "workers": PROCESSES,
             "worker_class": "gthread",
             "threads": THREADS,
             # Longer than any client keeps an idle connection, so that none is used while it closes.
@@ -142,6 +150,7 @@ class Host(BaseApplication):  # type: ignore[misc, unused-ignore]
             "loglevel": "warning",
             "control_socket_disable": True,
             "proc_name": "clinicloop-host",
+            "post_fork": _number,
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -162,7 +171,7 @@ def main() -> None:
         virtual = VirtualClock(Path(os.environ["CLINICLOOP_CLOCK"]))
         clock.use(virtual.now)
         mounts = load(wiring.load(options.wiring), options.functions)
-        return Counted(compose(mounts), virtual)
+        return Counted(compose(mounts), virtual, int(os.environ[_NUMBER]))
 
     Host(options.port, build).run()
 

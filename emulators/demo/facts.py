@@ -191,9 +191,7 @@ def _ladder(stage: Stage) -> list[Fact]:
 def _messages(stage: Stage) -> list[Fact]:
     now = stage.cloud.now
     templates = _templates(stage)
-    ids = Counter(
-        sent.body["custom_args"]["message"] for sent in stage.sent("sendgrid")
-    )
+    ids = Counter(sent.body["custom_args"]["message"] for sent in stage.sent("sendgrid"))
     states = Counter(player.expected(now) for player in stage.players)
     return [
         Fact("Confirmations of renewal", states["renewed"], templates["contract_renewed"]),

@@ -13,7 +13,12 @@ from shared.events.billing import (
     SubscriptionStatus,
 )
 from shared.events.contracts import ContractFact, ContractStatus
-from shared.events.messages import MessageFact
+from shared.events.messages import (
+    MessageAccepted,
+    MessageDelivered,
+    MessageExpired,
+    MessageFailed,
+)
 from shared.kernel.work import Idle, Work
 from shared.runtime.agent import Agent
 from shared.runtime.mirrors import Mirrored, following, rebuild, writer
@@ -28,7 +33,14 @@ of_messages = Mirrored("messages", messages, MessageStatus)
 agent.effects("contract_mirrors", following(of_contracts), *ContractFact.__subclasses__())
 agent.effects("subscription_mirrors", following(of_subscriptions), SubscriptionChanged)
 agent.effects("invoice_mirrors", following(of_invoices), InvoiceChanged)
-agent.effects("message_mirrors", following(of_messages), *MessageFact.__subclasses__())
+agent.effects(
+    "message_mirrors",
+    following(of_messages),
+    MessageAccepted,
+    MessageDelivered,
+    MessageFailed,
+    MessageExpired,
+)
 
 
 everything = (of_contracts, of_subscriptions, of_invoices, of_messages)

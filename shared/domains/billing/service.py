@@ -160,7 +160,8 @@ def apply(reports: Reports, work: Work, *, new_method: bool = False) -> Applied:
     """
     where = homes(reports, work)
     applied = Applied(strays=list(reports.strays))
-    for clinic, customers in _by_clinic(reports.customers, where, Resource.CUSTOMER, applied):
+    fresh = reports.customers if new_method else _fresh(reports.customers, work)
+    for clinic, customers in _by_clinic(fresh, where, Resource.CUSTOMER, applied):
         with work.within(clinic):
             for customer in customers:
                 apply_customer(customer, work, new_method=new_method)
@@ -198,6 +199,11 @@ def _homeless(report: CustomerReport | SubscriptionReport | InvoiceReport) -> st
     if isinstance(report, InvoiceReport):
         return "its customer belongs to no clinic known here"
     return "cf_clinic_id names no clinic known here" if report.cf_clinic_id else "no cf_clinic_id"
+
+
+def _fresh(reports: tuple[CustomerReport, ...], work: Work) -> list[CustomerReport]:
+    stored = store.account_versions([report.id for report in reports], work)
+    return [one for one in reports if one.resource_version > stored.get(one.id, -1)]
 
 
 def _newer(resource: Resource, reports: list[Report], work: Work) -> list[Report]:

@@ -80,6 +80,15 @@ def homes(customers: Collection[CustomerId], work: Work) -> dict[CustomerId, Cli
     return {row.customer_id: row.clinic_id for row in rows}
 
 
+def account_versions(customers: Collection[CustomerId], work: Work) -> dict[CustomerId, int]:
+    """The versions stored of those customers."""
+    query = select(accounts.c.customer_id, accounts.c.resource_version).where(
+        accounts.c.customer_id.in_(customers)
+    )
+    rows = sql(work).execute(query) if customers else ()
+    return {row.customer_id: row.resource_version for row in rows}
+
+
 def save_account(report: CustomerReport, clinic_id: ClinicId, work: Work) -> bool:
     """Store whose customer it is, if newer; answers whether another payment method came."""
     new = insert(accounts).values(

@@ -6,19 +6,21 @@ no other; the cursor passes it. It is looked at again when it changes, and at th
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domains.billing import commands, model, service, store
 from shared.domains.billing.commands import InvoiceReport, Reports, SubscriptionReport
-from shared.domains.billing.model import Drift, RawObject, Resource, Sight
+from shared.domains.billing.model import Drift, Resource, Sight
 from shared.domains.billing.ports import BillingProvider, HasBilling
 from shared.events.billing import BillingDriftFound
 from shared.kernel.ids import ClinicId
 from shared.kernel.work import Effect, Idle, Work
 
 OVERLAP = timedelta(minutes=5)
-"""A change can become visible after a later one: every reading begins so long before the last."""
+"""A change can become visible late, and clocks differ: a reading begins so long before the start of
+the last one.
+"""
 
 UNDER_WAY = timedelta(minutes=15)
 """What changed so recently may still be on its way here; it is no drift yet."""
@@ -34,21 +36,13 @@ _READ = (Resource.CUSTOMER, Resource.SUBSCRIPTION, Resource.INVOICE)
 _OWN = (Resource.SUBSCRIPTION, Resource.INVOICE)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What was read, and up to which change of each kind."""
-
-    reports: Reports
-    until: Mapping[Resource, datetime]
-
-
-def _read(since: Mapping[Resource, datetime | None], provider: BillingProvider) -> Reading:
+def _read(since: Mapping[Resource, datetime | None], provider: BillingProvider) -> Reports:
     """Read all that changed, and why attempts to collect were declined."""
     raws = {resource: provider.changed(resource, since[resource]) for resource in _READ}
     reports = commands.read(raws)
     if any(invoice.failures for invoice in reports.invoices):
         reports = reports.joined(_declines(reports, since[Resource.INVOICE], provider))
-    return Reading(reports, {kind: last for kind in _READ if (last := _newest(raws[kind]))})
+    return reports
 
 
 def _declines(reports: Reports, since: datetime | None, provider: BillingProvider) -> Reports:
@@ -63,32 +57,33 @@ def _declines(reports: Reports, since: datetime | None, provider: BillingProvide
     return recent.joined(commands.read({Resource.TRANSACTION: older}))
 
 
-def _newest(raws: Iterable[RawObject]) -> datetime | None:
-    instants = [raw["updated_at"] for raw in raws if isinstance(raw.get("updated_at"), int)]
-    return datetime.fromtimestamp(max(instants), UTC) if instants else None
-
-
 # Every minute
 
 
-def _prepare_sync(_: None, work: Work) -> dict[Resource, datetime | None]:
+@dataclass(frozen=True)
+class Span:
+    """One reading: when it began, and since when each kind is asked for (None: ever)."""
+
+    started: datetime
+    since: Mapping[Resource, datetime | None]
+
+
+def _prepare_sync(_: None, work: Work) -> Span:
     known = store.cursors(work)
-    return {kind: known[kind] - OVERLAP if kind in known else None for kind in _READ}
+    since = {kind: known[kind] - OVERLAP if kind in known else None for kind in _READ}
+    return Span(work.now, since)
 
 
-def _sync(
-    since: dict[Resource, datetime | None],
-    vendors: HasBilling,
-    key: str,  # noqa: ARG001
-) -> Reading:
-    return _read(since, vendors.billing)
+def _sync(span: Span, vendors: HasBilling, key: str) -> tuple[Span, Reports]:  # noqa: ARG001
+    return span, _read(span.since, vendors.billing)
 
 
-def _record_sync(reading: Reading, _: None, work: Work) -> Idle | None:
-    applied = service.apply(reading.reports, work)
-    strays = _keep_strays(applied, reading.reports, work)
-    for resource, until in reading.until.items():
-        store.move_cursor(resource, until, work)
+def _record_sync(outcome: tuple[Span, Reports], _: None, work: Work) -> Idle | None:
+    span, reports = outcome
+    applied = service.apply(reports, work)
+    strays = _keep_strays(applied, reports, work)
+    for resource in _READ:
+        store.move_cursor(resource, span.started, work)
     return None if applied.newer or strays else Idle()
 
 
@@ -133,7 +128,7 @@ def _prepare_comparison(_: None, work: Work) -> Night:
 
 
 def _read_night(night: Night, vendors: HasBilling, key: str) -> tuple[Night, Reports]:  # noqa: ARG001
-    return night, _read(dict.fromkeys(_READ, night.since), vendors.billing).reports
+    return night, _read(dict.fromkeys(_READ, night.since), vendors.billing)
 
 
 def _record_comparison(outcome: tuple[Night, Reports], _: None, work: Work) -> Idle | None:
