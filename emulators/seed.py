@@ -25,6 +25,10 @@ class Treatment:
         return f"{self.id}-monthly-EUR"
 
     @property
+    def quarterly_price_id(self) -> str:
+        return f"{self.id}-quarterly-EUR"
+
+    @property
     def upfront_price_id(self) -> str | None:
         return None if self.six_months is None else f"{self.id}-6month-EUR"
 
@@ -47,6 +51,8 @@ def _prices() -> list[dict[str, Any]]:
         }
         monthly = {"id": treatment.monthly_price_id, "name": f"{treatment.name}, monthly"}
         rows.append(common | monthly | {"price": treatment.monthly, "period": 1})
+        quarterly = {"id": treatment.quarterly_price_id, "name": f"{treatment.name}, quarterly"}
+        rows.append(common | quarterly | {"price": treatment.monthly * 3, "period": 3})
         if treatment.six_months is not None:
             upfront = {"id": treatment.upfront_price_id, "name": f"{treatment.name}, six months"}
             rows.append(common | upfront | {"price": treatment.six_months, "period": 6})
@@ -237,7 +243,8 @@ def _customer(index: int, random: Random, numbers: _Numbers) -> SeedCustomer:
     given, family = random.choice(people.given.split()), random.choice(people.family.split())
     treatment = random.choices(TREATMENTS, (5, 3, 2))[0]
     upfront = treatment.upfront_price_id is not None and random.random() < 0.4
-    price_id = treatment.upfront_price_id if upfront else treatment.monthly_price_id
+    often = treatment.monthly_price_id if random.random() < 0.3 else treatment.quarterly_price_id
+    price_id = treatment.upfront_price_id if upfront else often
     ascii_name = f"{given}.{family}".lower()
     local = ascii_name if ascii_name.replace(".", "").isascii() else f"customer.{people.locale}"
     local = "".join(letter for letter in local.lower() if letter.isalnum() or letter in ".-")

@@ -152,13 +152,14 @@ def plans() -> list[tuple[str, dict[str, Any]]]:
     """What the clinics sell, as bodies of PUT /plans/<code>; the code is the item price."""
     found = []
     for one in TREATMENTS:
-        for price, upfront in ((one.monthly_price_id, False), (one.upfront_price_id, True)):
+        prices = (one.monthly_price_id, one.quarterly_price_id, one.upfront_price_id)
+        for price in prices:
             if price is not None:
                 body = {
                     "treatment": one.id,
                     "item_price_id": price,
                     "monthly_item_price_id": one.monthly_price_id,
-                    "upfront": upfront,
+                    "upfront": price == one.upfront_price_id,
                 }
                 found.append((price, body))
     return found

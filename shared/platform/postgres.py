@@ -6,16 +6,19 @@ also sets the tenant.
 """
 
 import re
+import socket
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
+import pg8000.legacy
 import sqlalchemy
 from pg8000.core import make_params
+from pg8000.dbapi import convert_paramstyle
 from pg8000.exceptions import DatabaseError, InterfaceError
 from sqlalchemy import Connection, Engine
 
@@ -23,6 +26,22 @@ from shared.platform.settings import Misconfigured, Settings, load
 
 _REMEMBERED = 300
 _WORD = re.compile(r"[\w.:-]+", re.ASCII)
+
+
+@lru_cache(maxsize=2000)
+def _numbered(query: str) -> str:
+    numbered: str = convert_paramstyle("format", query, ())[0]
+    return numbered
+
+
+def _convert(style: str, query: str, arguments: Any) -> Any:
+    """pg8000 reads every statement letter by letter on every use, a tenth of its CPU time."""
+    if style == "format":
+        return _numbered(query), arguments
+    return convert_paramstyle(style, query, arguments)
+
+
+pg8000.legacy.convert_paramstyle = _convert
 
 
 class DatabaseSettings(Settings):
@@ -64,6 +83,8 @@ def make_engine(settings: DatabaseSettings) -> Engine:
 
     @sqlalchemy.event.listens_for(made, "connect")
     def remember_statements(connection: Any, _: Any) -> None:
+        # pg8000 leaves Nagle's algorithm on: a large parameter then waits 40 ms for its last bytes.
+        connection._usock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.execute_unnamed = _Statements(connection)
         connection.execute_simple(f"SET statement_timeout = {settings.statement_timeout_ms}")
         connection.execute_simple("SET TIME ZONE 'UTC'")

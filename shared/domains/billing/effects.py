@@ -38,15 +38,17 @@ def _take_webhook(event: ChargebeeWebhookReceived, work: Work) -> Incomplete | N
         raise NotFound("webhook-pruned", "The webhook is not kept any more.")
     notice = commands.read_notice(body)
     reports = commands.read(notice.raws)
-    customers, invoices = _gaps(reports, work)
+    where = service.homes(reports, work)
+    customers, invoices = _gaps(reports, where, work)
     if customers or invoices:
         return Incomplete(reports, customers, invoices)
-    _take_over(reports, work, new_method=notice.new_method)
+    _take_over(reports, work, where=where, new_method=notice.new_method)
     return None
 
 
-def _gaps(reports: Reports, work: Work) -> tuple[frozenset[CustomerId], frozenset[str]]:
-    where = service.homes(reports, work)
+def _gaps(
+    reports: Reports, where: service.Homes, work: Work
+) -> tuple[frozenset[CustomerId], frozenset[str]]:
     homeless = {one.customer_id for one in reports.invoices if where.of(one) is None}
     untold = {one.id for one in reports.invoices if _untold(one, reports, where, work)}
     return frozenset(homeless), frozenset(untold)
@@ -79,9 +81,15 @@ def _complete(request: Incomplete, vendors: HasBilling, key: str) -> Reports:  #
     )
 
 
-def _take_over(reports: Reports, work: Work, *, new_method: bool = False) -> None:
+def _take_over(
+    reports: Reports,
+    work: Work,
+    *,
+    where: service.Homes | None = None,
+    new_method: bool = False,
+) -> None:
     """Raises `Invalid` for an object that makes no sense or is nobody's: the webhook is parked."""
-    strays = service.apply(reports, work, new_method=new_method).strays
+    strays = service.apply(reports, work, where=where, new_method=new_method).strays
     if strays:
         said = "; ".join(f"{one.resource.value} {one.vendor_id}: {one.reason}" for one in strays)
         raise Invalid("webhook-not-ours", f"Nothing was taken over. {said}.")

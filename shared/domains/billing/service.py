@@ -154,11 +154,13 @@ def homes(reports: Reports, work: Work) -> Homes:
     return Homes(frozenset(clinics), known)
 
 
-def apply(reports: Reports, work: Work, *, new_method: bool = False) -> Applied:
+def apply(
+    reports: Reports, work: Work, *, where: Homes | None = None, new_method: bool = False
+) -> Applied:
     """Take over what is newer. Rows are locked by kind, clinic and id, so that no two batches wait
     for each other in a circle; what is nobody's is answered and stops no other.
     """
-    where = homes(reports, work)
+    where = where or homes(reports, work)
     applied = Applied(strays=list(reports.strays))
     fresh = reports.customers if new_method else _fresh(reports.customers, work)
     for clinic, customers in _by_clinic(fresh, where, Resource.CUSTOMER, applied):
