@@ -79,6 +79,14 @@ _CREDENTIALS = {
 }
 
 
+# The events the product's webhook is switched on for at Chargebee; the rest comes by reading.
+_CHARGEBEE_EVENTS = """
+    customer_changed invoice_updated payment_failed payment_succeeded
+    subscription_cancellation_scheduled subscription_cancelled subscription_changed
+    subscription_paused subscription_resumed subscription_scheduled_cancellation_removed
+"""
+
+
 class CloudError(Exception):
     """The local cloud could not start or do what was asked; the message says why."""
 
@@ -89,6 +97,7 @@ class Options:
 
     `folder` keeps everything that lasts: run again on it and the cloud goes on. A `throwaway`
     cloud trades PostgreSQL's crash safety for speed and deletes its database when it stops.
+    With `in_memory` the engines keep nothing at all, so none can be restarted.
     `starts` is the virtual time of a new cloud; `frozen` lets only `advance` move it.
     """
 
@@ -97,6 +106,7 @@ class Options:
     host_port: int = 0
     seed: int = 7
     throwaway: bool = False
+    in_memory: bool = False
     starts: datetime | None = None
     frozen: bool = False
     wiring: Path = FILE
@@ -126,8 +136,9 @@ class LocalCloud:
         self._restarting = asyncio.Lock()
         options.folder.mkdir(parents=True, exist_ok=True)
         clock = VirtualClock(options.folder / "clock")
-        journals = options.folder / "engines"
-        journals.mkdir(mode=0o700, exist_ok=True)  # the key that signs tokens is in there
+        journals = None if options.in_memory else options.folder / "engines"
+        if journals is not None:
+            journals.mkdir(mode=0o700, exist_ok=True)  # the key that signs tokens is in there
         kept = Journal(journals, "tokens")
         self.ground = Ground(
             clock=clock,
@@ -137,7 +148,8 @@ class LocalCloud:
             random=Random(options.seed),  # noqa: S311 -- likewise
             folder=journals,
             project=options.project,
-            settings={name.lower(): value for name, value in _CREDENTIALS.items()},
+            settings={name.lower(): value for name, value in _CREDENTIALS.items()}
+            | {"chargebee_webhook_events": " ".join(_CHARGEBEE_EVENTS.split())},
         )
         kept.close()
 

@@ -5,6 +5,7 @@ app answer at `/<function>`. The file that CLINICLOOP_CLOCK names gives the virt
 """
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -171,6 +172,8 @@ def main() -> None:
         virtual = VirtualClock(Path(os.environ["CLINICLOOP_CLOCK"]))
         clock.use(virtual.now)
         mounts = load(wiring.load(options.wiring), options.functions)
+        gc.collect()
+        gc.freeze()  # what was loaded stays: the collector need not look at it again
         return Counted(compose(mounts), virtual, int(os.environ[_NUMBER]))
 
     Host(options.port, build).run()

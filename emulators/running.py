@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+import uvloop
+
 from emulators.agenda import Agenda
 from emulators.cloud import LocalCloud, Options
 from emulators.faults import Fault, FaultKind, Faults
@@ -103,7 +105,7 @@ class RunningCloud:
 @contextmanager
 def running(options: Options, only: frozenset[str] | None = None) -> Iterator[RunningCloud]:
     """A started cloud for the length of the block; its loop is cleaned up afterwards."""
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="local-cloud", daemon=True)
     thread.start()
 

@@ -41,7 +41,7 @@ def show(found: Iterable[Fact], console: Console) -> bool:
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def check(stage: Stage) -> list[Fact]:
@@ -217,12 +217,15 @@ def _mirrors(stage: Stage) -> list[Fact]:
 
 def _machinery(stage: Stage) -> list[Fact]:
     unsent = stage.one("SELECT count(*) FROM platform.outbox WHERE sent_at IS NULL")
-    parked = stage.one("SELECT count(*) FROM platform.dead_letters")
+    parked = [
+        f"{row['handler']}: {row['reason']}"
+        for row in stage.rows("SELECT handler, reason FROM platform.dead_letters")
+    ]
     unclosed = stage.one(
         "SELECT count(*) FROM platform.intents WHERE state NOT IN ('done', 'refused')"
     )
     return [
         Fact("Events still unsent", 0, unsent),
-        Fact("Messages parked as dead letters", 0, parked),
+        Fact("Messages parked as dead letters", [], parked),
         Fact("Vendor calls without an outcome", 0, unclosed),
     ]

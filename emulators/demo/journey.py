@@ -21,7 +21,7 @@ from emulators.seed import SeedCustomer
 from emulators.seed import customers as seeded
 
 BEGINS = datetime(2026, 1, 5, 9, tzinfo=UTC)
-MONTHS = 8
+MONTHS = 7
 AT_ONCE = 6
 
 
@@ -50,7 +50,7 @@ def play(count: int, seed: int) -> bool:
 
 
 def _options(folder: Path, seed: int) -> Options:
-    return Options(folder=folder, seed=seed, throwaway=True, starts=BEGINS, frozen=True)
+    return Options(folder, seed=seed, throwaway=True, in_memory=True, starts=BEGINS, frozen=True)
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def _live(stage: Stage, show: Progress) -> None:
             stage.cloud.settle()
         stage.cloud.advance(BEGINS + relativedelta(months=month))
         show.update(task, advance=1, now=f"{stage.cloud.now:%Y-%m-%d %H:%M}")
-    stage.cloud.advance(hours=20)
+    stage.cloud.advance(hours=20, minutes=30)
     stage.listen()
 
 

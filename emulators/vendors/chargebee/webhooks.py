@@ -24,9 +24,10 @@ DELAYS = (120, 360, 1800, 3600, 18_000, 86_400, 172_800)
 class EventSender:
     """Posts events to `settings["webhooks"]/chargebee` with basic authentication.
 
-    `settings["chargebee_disorder"]` is the share (0.1 unless given) of events that go out twice
-    and, apart from those, the share that goes out 2 to 60 virtual seconds late. Which ones they are
-    follows from the event's content alone, so that the same run is disturbed alike.
+    `settings["chargebee_webhook_events"]` names the events the webhook is switched on for (all
+    unless given), `settings["chargebee_disorder"]` is the share (0.1 unless given) of events that
+    go out twice and, apart from those, the share that goes out 2 to 60 virtual seconds late. Which
+    ones they are follows from the event's content alone, so that the same run is disturbed alike.
     """
 
     def __init__(self, ground: Ground, journal: Journal) -> None:
@@ -52,7 +53,10 @@ class EventSender:
     def tell(self, event: Resource, body: bytes) -> None:
         """Send an event, or hold it back; durable with the event itself."""
         note = self.note(event)
-        if "webhooks" not in self._ground.settings:
+        chosen = self._ground.settings.get("chargebee_webhook_events", "").split()
+        if "webhooks" not in self._ground.settings or (
+            chosen and event["event_type"] not in chosen
+        ):
             return
         share = float(self._ground.settings.get("chargebee_disorder", "0.1"))
         seed = f"{event['event_type']} {note['subject']} {event['occurred_at']}"
