@@ -67,22 +67,18 @@ def claimed(connection: Connection, rows: list[list[str]], handler: str, event_i
     return Claim(None if state is IntentState.CALLING else state)
 
 
-_CLOSE = text(
-    "UPDATE platform.intents SET state = :state, leased_until = NULL, updated_at = :now "
-    "WHERE handler = :handler AND event_id = :event"
-)
-
-
-def close(connection: Connection, handler: str, event_id: UUID, state: IntentState) -> None:
-    """Set the state inside the running transaction."""
-    key = {"handler": handler, "event": event_id}
-    connection.execute(_CLOSE, key | {"state": state.value, "now": clock.now()})
+def close_statement(handler: str, event_id: UUID, state: IntentState) -> str:
+    """SQL that sets the state inside the running transaction."""
+    return (
+        f"UPDATE platform.intents SET state = {literal(state.value)}, leased_until = NULL, "
+        f"updated_at = {literal(clock.now())} "
+        f"WHERE handler = {literal(handler)} AND event_id = {literal(event_id)}"
+    )
 
 
 def reopen(handler: str, event_id: UUID, state: IntentState) -> None:
     """Give the lease back in a transaction of its own, for the next delivery to go on from."""
-    with postgres.begin(None) as (connection, _):
-        close(connection, handler, event_id, state)
+    postgres.run_once(close_statement(handler, event_id, state))
 
 
 def prune(connection: Connection, before: datetime, most: int) -> int:

@@ -2,23 +2,23 @@
 
 The rows of one ordering key are only ever claimed through its oldest unsent row (its head), so one
 publisher at a time works on a subject and its events leave in order. A publisher that dies loses
-its lease after a minute; the events are then published again, with the same ids.
+its lease after half a minute; the events are then published again, with the same ids.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from shared.kernel import clock
 from shared.kernel.event import Occurrence
 from shared.platform import postgres
-from shared.platform.postgres import literal
+from shared.platform.postgres import literal, quoted
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=30)
 BATCH = 500
 
 
@@ -65,19 +65,8 @@ def attributes(occurrence: Occurrence) -> dict[str, str]:
     return values
 
 
-_APPEND = text("""
-INSERT INTO platform.outbox
-  (id, topic, ordering_key, type, clinic_id, attributes, payload, created_at)
-SELECT id, topic, ordering_key, type, clinic_id, attributes, payload, created_at
-FROM ROWS FROM (jsonb_to_recordset(CAST(:rows AS jsonb)) AS
-  (id uuid, topic text, ordering_key text, type text, clinic_id uuid, attributes jsonb,
-   payload text, created_at timestamptz)) WITH ORDINALITY
-ORDER BY ordinality
-""")
-
-
-def append(connection: Connection, occurrences: Iterable[Occurrence]) -> None:
-    """Write events into the running transaction, in the order they happened; one round trip."""
+def append_statement(occurrences: Iterable[Occurrence]) -> str:
+    """SQL that writes events into the running transaction, in the order they happened."""
     rows = [
         {
             "id": str(occurrence.id),
@@ -91,13 +80,20 @@ def append(connection: Connection, occurrences: Iterable[Occurrence]) -> None:
         }
         for occurrence in occurrences
     ]
-    connection.execute(_APPEND, {"rows": json.dumps(rows)})
+    return f"""
+        INSERT INTO platform.outbox
+          (id, topic, ordering_key, type, clinic_id, attributes, payload, created_at)
+        SELECT id, topic, ordering_key, type, clinic_id, attributes, payload, created_at
+        FROM ROWS FROM (jsonb_to_recordset({quoted(json.dumps(rows))}::jsonb) AS
+          (id uuid, topic text, ordering_key text, type text, clinic_id uuid, attributes jsonb,
+           payload text, created_at timestamptz)) WITH ORDINALITY
+        ORDER BY ordinality"""
 
 
-def claim(now: datetime, keys: Sequence[str] | None = None, most: int = BATCH) -> list[Letter]:
-    """Lease the unsent events of `most` subjects (or of those in `keys`), oldest first."""
+def claim_statement(now: datetime, keys: Sequence[str] | None = None, most: int = BATCH) -> str:
+    """SQL that leases the unsent events of `most` subjects (or of those in `keys`); for `read`."""
     only = "" if keys is None else f"AND head.ordering_key = ANY({literal(keys)})"
-    rows = postgres.run_once(f"""
+    return f"""
         WITH heads AS (
           SELECT head.seq, head.ordering_key FROM platform.outbox head
           WHERE head.sent_at IS NULL {only}
@@ -111,14 +107,18 @@ def claim(now: datetime, keys: Sequence[str] | None = None, most: int = BATCH) -
         FROM heads
         WHERE due.ordering_key = heads.ordering_key
           AND due.sent_at IS NULL AND due.seq >= heads.seq
-        RETURNING due.seq, due.topic, due.ordering_key, due.attributes, due.payload""")
-    return sorted((Letter(*row) for row in rows), key=lambda letter: letter.seq)
+        RETURNING due.seq, due.topic, due.ordering_key, due.attributes, due.payload"""
 
 
-def settle(now: datetime, letters: Sequence[Letter], sent: Sequence[int]) -> None:
-    """Mark what was published as sent; give back the lease of the rest."""
+def read(rows: Iterable[Sequence[Any]] | None) -> list[Letter]:
+    """What `claim_statement` leased, oldest first."""
+    return sorted((Letter(*row) for row in rows or ()), key=lambda letter: letter.seq)
+
+
+def _settle_statement(now: datetime, letters: Sequence[Letter], sent: Sequence[int]) -> str:
+    """SQL that marks what was published as sent, and gives back the lease of the rest."""
     unsent = {letter.seq for letter in letters} - set(sent)
-    script = ""
+    script = "BEGIN;"
     if sent:
         script += (
             f"UPDATE platform.outbox SET sent_at = {literal(now)}, leased_until = NULL "
@@ -129,23 +129,34 @@ def settle(now: datetime, letters: Sequence[Letter], sent: Sequence[int]) -> Non
             "UPDATE platform.outbox SET leased_until = NULL "
             f"WHERE seq = ANY({literal(sorted(unsent))}) AND sent_at IS NULL;"
         )
-    postgres.run_once(script)
+    return f"{script} COMMIT;"
 
 
-def drain(publisher: Publisher, keys: Sequence[str] | None = None) -> int:
+def drain(
+    publisher: Publisher,
+    keys: Sequence[str] | None = None,
+    leased: Sequence[Letter] | None = None,
+) -> int:
     """Publish what is unsent (of the subjects `keys`, or all) until nothing claimable is left.
 
-    Answers how many events were published; stops at the first round in which one was refused.
-    Rounds repeat because an event may be committed while its predecessor is on the way: its own
-    writer cannot claim it then, so whoever finishes the predecessor does.
+    `leased` are letters that were claimed already. Answers how many events were published; stops
+    at the first round in which one was refused. Rounds repeat because an event may be committed
+    while its predecessor is on the way: its own writer cannot claim it then, so whoever finishes
+    the predecessor does. Marking commits before the next claim looks, for the same reason.
     """
     published = 0
-    while letters := claim(clock.now(), keys):
+    letters = leased
+    if letters is None:
+        letters = read(postgres.run_once(claim_statement(clock.now(), keys)))
+    while letters:
         sent = publisher.publish(letters)
-        settle(clock.now(), letters, sent)
         published += len(sent)
+        now = clock.now()
+        script = _settle_statement(now, letters, sent)
         if len(sent) < len(letters):
+            postgres.run_once(script)
             break
+        letters = read(postgres.run_once(script + claim_statement(now, keys)))
     return published
 
 

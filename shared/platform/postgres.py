@@ -86,6 +86,7 @@ def make_engine(settings: DatabaseSettings) -> Engine:
         # pg8000 leaves Nagle's algorithm on: a large parameter then waits 40 ms for its last bytes.
         connection._usock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.execute_unnamed = _Statements(connection)
+        connection.commit = _Commit(connection)
         connection.execute_simple(f"SET statement_timeout = {settings.statement_timeout_ms}")
         connection.execute_simple("SET TIME ZONE 'UTC'")
 
@@ -147,6 +148,32 @@ class _Statements:
         return self._known[key]
 
 
+class _Commit:
+    """Takes the place of pg8000's `commit`: one trip, and none when `end` committed already."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __call__(self) -> None:
+        if self._connection._in_transaction:
+            self._connection.execute_simple("COMMIT")
+
+
+def end(connection: Connection, closing: str, then: str = "") -> Any:
+    """Send the transaction's last statements, COMMIT and `then` in a single round trip.
+
+    `then` runs in a transaction of its own; its rows are the answer. Should it fail, the commit
+    stands: the answer is None. Values come from `literal` or `quoted`.
+    """
+    driver: Any = connection.connection.driver_connection
+    try:
+        return driver.execute_simple(f"{closing}; COMMIT; {then}").rows
+    except DatabaseError:
+        if driver._in_transaction:
+            raise
+        return None
+
+
 def run_simple(connection: Connection, script: str) -> Any:
     """Send `script` (one or more statements without parameters) in a single round trip.
 
@@ -197,6 +224,13 @@ def delete_some(connection: Connection, table: str, where: str, most: int, **val
         DELETE FROM {table} WHERE ctid = ANY(ARRAY(
           SELECT ctid FROM {table} WHERE {where} LIMIT :most FOR UPDATE SKIP LOCKED))"""
     return connection.execute(sqlalchemy.text(statement), values | {"most": most}).rowcount
+
+
+def quoted(text: str) -> str:
+    """Any text as an SQL literal. Raises `ValueError` for text that Postgres cannot hold."""
+    if "\0" in text:
+        raise ValueError("text with a NUL character")
+    return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager

@@ -38,6 +38,10 @@ class Transaction:
     """The rows of the statement that rode in the opening message."""
     _clinic_id: ClinicId | None = None
     emitted: list[Occurrence] = field(default_factory=list)
+    closing: list[str] = field(default_factory=list)
+    """Statements that ride in the message of the commit."""
+    leased: list[outbox.Letter] | None = None
+    """After the end: the events emitted, leased for publishing; None if that is not known."""
 
     @property
     def clinic_id(self) -> ClinicId:
@@ -117,7 +121,12 @@ def transaction(
         work = Transaction(connection, clock.now(), source, cause, rows, clinic_id)
         yield work
         if work.emitted:
-            outbox.append(connection, work.emitted)
+            closing = ";".join([*work.closing, outbox.append_statement(work.emitted)])
+            claim = outbox.claim_statement(work.now, subjects(work))
+            found = postgres.end(connection, closing, claim)
+            work.leased = None if found is None else outbox.read(found)
+        elif work.closing:
+            postgres.end(connection, ";".join(work.closing))
 
 
 def subjects(work: Transaction) -> list[str]:

@@ -24,7 +24,7 @@ def committed(
         yield work
     if work.emitted:
         try:
-            outbox.drain(_publisher, subjects(work))
+            outbox.drain(_publisher, subjects(work), work.leased)
         except Exception as error:  # noqa: BLE001 -- committed is committed
             log.warning("drain_failed", error=type(error).__name__)
 

@@ -62,7 +62,7 @@ class VendorCall:
                 raise Busy(key)
             request = self.effect.prepare(event, work)
             if request is None:
-                intents.close(work.connection, self.name, occurrence.id, IntentState.DONE)
+                work.closing.append(self._closed(occurrence, IntentState.DONE))
                 return
         try:
             outcome = self._tell(request, key, claim.before)
@@ -77,7 +77,10 @@ class VendorCall:
             raise
         with committed(occurrence.clinic_id, function, cause) as work:
             self.effect.record(outcome, event, work)
-            intents.close(work.connection, self.name, occurrence.id, IntentState.DONE)
+            work.closing.append(self._closed(occurrence, IntentState.DONE))
+
+    def _closed(self, occurrence: Occurrence, state: IntentState) -> str:
+        return intents.close_statement(self.name, occurrence.id, state)
 
     def _tell(self, request: Any, key: str, before: IntentState) -> Any:
         vendors = self.vendors()
@@ -101,7 +104,7 @@ class VendorCall:
             raise refusal
         with committed(occurrence.clinic_id, function, _cause(occurrence)) as work:
             self.effect.refuse(refusal.reason, occurrence.event, work)
-            intents.close(work.connection, self.name, occurrence.id, IntentState.REFUSED)
+            work.closing.append(self._closed(occurrence, IntentState.REFUSED))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from shared.events.customers import CustomerRegistered
 from shared.kernel import clock
 from shared.kernel.ids import CustomerId, EventId, TimerId, WebhookId
-from shared.platform import webhooks
+from shared.platform import outbox, webhooks
 from shared.platform.settings import Misconfigured, Settings, load
 from shared.platform.unit_of_work import Cause, transaction
 from shared.runtime.retention import RetentionSettings
@@ -33,12 +33,15 @@ def topic(house: House) -> None:
             publisher.create_topic(name=f"projects/{project}/topics/{CustomerRegistered.topic}")
 
 
-def emit(count: int = 1) -> list[CustomerId]:
-    """Commit events without publishing them, as a process does that dies after its commit."""
+def emit(house: House, count: int = 1) -> list[CustomerId]:
+    """Commit events without publishing them, as a process does that dies after its commit; its
+    lease runs out.
+    """
     customers = [CustomerId.new() for _ in range(count)]
     with transaction(BERLIN, "test", Cause("test")) as work:
         for customer in customers:
             work.emit(CustomerRegistered(clinic_id=BERLIN, customer_id=customer, version=1))
+    house.move(clock.now() + outbox.LEASE)
     return customers
 
 
@@ -56,7 +59,7 @@ def prune(house: House) -> None:
 
 
 def test_what_was_left_behind_is_published(house: House) -> None:
-    emit(3)
+    emit(house, 3)
     assert house.cron("outbox_relay", "outbox_drains").status_code == 204
     assert unsent(house) == 0
 
@@ -67,7 +70,7 @@ def test_an_empty_outbox_is_idle(house: House) -> None:
 
 
 def test_an_outage_leaves_events_for_a_later_run(house: House) -> None:
-    emit(2)
+    emit(house, 2)
     house.cloud.fault("pubsub", "down")
     answer = house.cron("outbox_relay", "outbox_drains")
     assert (answer.status_code, unsent(house)) == (204, 2)
@@ -78,7 +81,7 @@ def test_an_outage_leaves_events_for_a_later_run(house: House) -> None:
 
 
 def test_events_somebody_else_is_publishing_are_left_to_them(house: House) -> None:
-    emit()
+    emit(house)
     house.rows(
         "UPDATE platform.outbox SET leased_until = :until",
         until=clock.now() + timedelta(seconds=30),
@@ -106,7 +109,7 @@ def test_what_pubsub_gave_up_on_is_parked_for_its_function(house: House) -> None
 
 
 def test_sent_events_are_kept_for_their_time(house: House) -> None:
-    emit()
+    emit(house)
     house.cron("outbox_relay", "outbox_drains")
     house.move(clock.now() + timedelta(days=29))
     prune(house)
@@ -117,7 +120,7 @@ def test_sent_events_are_kept_for_their_time(house: House) -> None:
 
 
 def test_unsent_events_are_never_pruned(house: House) -> None:
-    emit()
+    emit(house)
     house.move(clock.now() + timedelta(days=400))
     prune(house)
     assert count(house, "outbox") == 1
@@ -194,7 +197,7 @@ def test_a_clean_up_larger_than_a_batch_is_finished(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.runtime.retention.BATCH", 10)
-    emit(35)
+    emit(house, 35)
     house.cron("outbox_relay", "outbox_drains")
     house.move(clock.now() + timedelta(days=31))
     prune(house)
