@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import firebase_admin  # type: ignore[import-untyped]
+import firebase_admin
 import httpx
 import jwt
 import pytest
