@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from shared.kernel.event import Event, Occurrence
 from shared.kernel.ids import ClinicId, EventId
 from shared.kernel.tenancy import Role
 from shared.platform import outbox
+from shared.runtime.agent import Agent
 
 BERLIN = ClinicId("0198c0de-0000-7000-8000-000000000001")
 KOLKATA = ClinicId("0198c0de-0000-7000-8000-000000000002")
@@ -38,7 +40,7 @@ class House:
     """The product's functions with everything they need around them."""
 
     cloud: RunningCloud
-    _clients: dict[str, FlaskClient] = field(default_factory=dict)
+    _apps: dict[str, Flask] = field(default_factory=dict)
 
     def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """Rows seen by the database's owner, past row-level security."""
@@ -55,13 +57,19 @@ class House:
             connection.close()
 
     def client(self, function: str) -> FlaskClient:
-        """The function's HTTP surface, in process."""
-        if function not in self._clients:
+        """The function's HTTP surface, in process; each thread takes a client of its own."""
+        if function not in self._apps:
             import importlib
 
             main = importlib.import_module(f"functions.{function}.main")
-            self._clients[function] = _served(main, function).test_client()
-        return self._clients[function]
+            self._apps[function] = _served(main, function)
+        return self._apps[function].test_client()
+
+    def serve(self, agent: Agent) -> None:
+        """Serve an agent that a test declares, under its own name."""
+        self._apps[agent.name] = _served(
+            SimpleNamespace(**{agent.name: agent.function}), agent.name
+        )
 
     def service_token(self, function: str, kind: str) -> str:
         """An OIDC token as Google's `kind` (pubsub, tasks, scheduler, operator) would send."""
