@@ -330,6 +330,7 @@ class LocalCloud:
             "GOOGLE_CLOUD_PROJECT": self.options.project,
             "GOOGLE_CLOUD_LOCATION": self.options.location,
             "CLINICLOOP_CLOCK": str(self.ground.clock.path.absolute()),
+            "SERVE_OPENAPI": "true",
             "FUNCTIONS_URL": f"{host}/{{function}}",
         }
 

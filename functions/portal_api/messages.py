@@ -2,7 +2,7 @@
 
 from functions.portal_api.api import api
 from shared.domains.customers.queries import of_uid
-from shared.domains.notifications import queries, service
+from shared.domains.notifications import preferences, queries
 from shared.domains.notifications.commands import SetPreferences
 from shared.domains.notifications.queries import MessageList, PreferenceList
 from shared.kernel.tenancy import Caller
@@ -26,5 +26,5 @@ def preferences_read(caller: Caller, work: Work) -> PreferenceList:
 def preferences_set(caller: Caller, work: Work, body: SetPreferences) -> PreferenceList:
     """Choose per topic and channel; what you do not name stays as it was."""
     customer = of_uid(caller.uid, work).id
-    service.set_preferences(customer, body, work)
+    preferences.choose(customer, body, work)
     return queries.preferences_of(customer, work)

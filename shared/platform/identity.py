@@ -1,6 +1,7 @@
 """Verification of signed tokens: ID tokens of people, OIDC tokens of Google's services.
 
 RS256 only, against the certificates the issuer publishes; times are checked on business time.
+The cryptography is imported with the first token, not when a function starts.
 """
 
 import json
@@ -9,9 +10,6 @@ import urllib.request
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
-
-import jwt
-from cryptography.x509 import load_pem_x509_certificate
 
 from shared.kernel import clock
 from shared.kernel.errors import Unauthenticated
@@ -40,6 +38,8 @@ class _Keys:
     keys: dict[str, Any] | None = None
 
     def get(self, key_id: str) -> Any:
+        from cryptography.x509 import load_pem_x509_certificate
+
         age = time.monotonic() - self.fetched
         if self.keys is None or age > 3600 or (key_id not in self.keys and age > 30):
             with urllib.request.urlopen(self.url, timeout=5) as answer:  # noqa: S310 -- our setting
@@ -60,6 +60,8 @@ def _keys(url: str) -> _Keys:
 @lru_cache(maxsize=4096)
 def _signed(token: str, certs_url: str) -> dict[str, Any]:
     """The claims of a token whose signature holds. Its times are checked anew on every use."""
+    import jwt
+
     try:
         key_id = jwt.get_unverified_header(token).get("kid", "")
         key = _keys(certs_url).get(key_id)

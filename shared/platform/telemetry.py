@@ -1,10 +1,12 @@
-"""Structured logs: one JSON object a line, in Cloud Logging's field names."""
+"""Structured logs: one JSON object a line, in Cloud Logging's field names.
+
+structlog is imported when something is first logged, not when a function starts.
+"""
 
 import sys
 from collections.abc import MutableMapping
+from functools import cache
 from typing import Any
-
-import structlog
 
 _SEVERITY = {"warning": "WARNING", "error": "ERROR", "critical": "CRITICAL", "debug": "DEBUG"}
 _SAFE = (str, int, float, bool, type(None))
@@ -21,16 +23,28 @@ def _cloud_logging(_: Any, method: str, entry: MutableMapping[str, Any]) -> dict
     return fields
 
 
-structlog.configure(
-    processors=[
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        _cloud_logging,
-        structlog.processors.JSONRenderer(),
-    ],
-    logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    cache_logger_on_first_use=True,
-)
+@cache
+def _logger() -> Any:
+    import structlog
 
-log: Any = structlog.get_logger()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            _cloud_logging,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    return structlog.get_logger()
+
+
+class _Log:
+    """Hands over to structlog, which it loads on first use."""
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(_logger(), method)
+
+
+log: Any = _Log()
 """`log.info("what_happened", name=value)`. Values are ids, codes, numbers; exceptions by type."""

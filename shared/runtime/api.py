@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.kernel.errors import NotFound
 from shared.kernel.ids import ClinicId
-from shared.platform.settings import refuse_emulators_in_production
+from shared.platform.settings import Settings, load, refuse_emulators_in_production
 from shared.platform.unit_of_work import Cause
 from shared.runtime import auth, problems
 from shared.runtime.delivery import committed
@@ -57,6 +57,12 @@ class Problem(BaseModel):
     errors: list[dict[str, str]] | None = None
 
 
+class DocumentationSettings(Settings):
+    """SERVE_OPENAPI lets an API make and serve its OpenAPI document; it slows its start."""
+
+    serve_openapi: bool = False
+
+
 Route = Callable[..., Any]
 
 
@@ -72,7 +78,7 @@ class Api:
             info=Info(title=title, version="1"),
             validation_error_callback=_invalid,
             security_schemes={"token": {"type": "http", "scheme": "bearer"}},
-            doc_ui=True,
+            doc_ui=load(DocumentationSettings).serve_openapi,
         )
         self.app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
         self.app.json.sort_keys = False  # type: ignore[attr-defined]

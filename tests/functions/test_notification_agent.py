@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from shared.domains.notifications import queries, service
+from shared.domains.notifications import preferences, queries
 from shared.domains.notifications.commands import Preference, SetPreferences
 from shared.domains.notifications.model import Topic
 from shared.events.customers import CustomerField, CustomerUpdated
@@ -261,10 +261,10 @@ def test_preferences_are_kept_and_changed(desk: Desk) -> None:
     first = Preference(topic=Topic.PAYMENTS, channel=Channel.PUSH, wanted=False)
     other = Preference(topic=Topic.NEWS, channel=Channel.EMAIL, wanted=True)
     with transaction(BERLIN, "test", Cause("test")) as work:
-        service.set_preferences(customer, SetPreferences(preferences=[first, other]), work)
+        preferences.choose(customer, SetPreferences(preferences=[first, other]), work)
     changed = first.model_copy(update={"wanted": True})
     with transaction(BERLIN, "test", Cause("test")) as work:
-        service.set_preferences(customer, SetPreferences(preferences=[changed]), work)
+        preferences.choose(customer, SetPreferences(preferences=[changed]), work)
     with transaction(BERLIN, "test", Cause("test")) as work:
         assert queries.preferences_of(customer, work).preferences == [other, changed]
     with transaction(KOLKATA, "test", Cause("test")) as work:

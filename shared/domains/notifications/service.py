@@ -7,7 +7,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from shared.domains.notifications import store
-from shared.domains.notifications.commands import SetPreferences
 from shared.domains.notifications.model import (
     Message,
     MessageStatus,
@@ -41,7 +40,7 @@ from shared.events.messages import (
 )
 from shared.kernel import clock
 from shared.kernel.errors import VendorUnavailable
-from shared.kernel.ids import CustomerId, WebhookId
+from shared.kernel.ids import WebhookId
 from shared.kernel.phi import Phi
 from shared.kernel.work import Effect, Timer, Work
 
@@ -335,14 +334,6 @@ def _fact(kind: type[MessageFact], message: Message, **more: Any) -> MessageFact
         version=message.version,
         **more,
     )
-
-
-# Customers choose
-
-
-def set_preferences(customer_id: CustomerId, command: SetPreferences, work: Work) -> None:
-    """Write the customer's choices; what they did not name stays."""
-    store.prefer(customer_id, command.preferences, work)
 
 
 # Marketing is told
