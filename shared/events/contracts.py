@@ -60,14 +60,27 @@ class ContractPlanChanged(ContractFact, type="contract.plan_changed"):
     takes_effect: PlanChange
 
 
+class ContractPlanChangeRefused(ContractFact, type="contract.plan_change_refused"):
+    """The billing provider did not take the new plan: it has the former one again."""
+
+
 class ContractPaused(ContractFact, type="contract.paused"):
     """The term stands still."""
 
 
-class ContractResumed(ContractFact, type="contract.resumed"):
-    """The term goes on and ends later by as long as it stood still."""
+class ContractPauseRefused(ContractFact, type="contract.pause_refused"):
+    """The billing provider did not pause it: the term went on all the time."""
 
+
+class ContractResumed(ContractFact, type="contract.resumed"):
+    """The term goes on since `resumed_on` and ends later by as long as it stood still."""
+
+    resumed_on: date
     ends_on: date
+
+
+class ContractResumptionRefused(ContractFact, type="contract.resumption_refused"):
+    """The billing provider did not resume it, as for want of a payment: it stands still on."""
 
 
 class ContractCancellationScheduled(ContractFact, type="contract.cancellation_scheduled"):

@@ -20,7 +20,7 @@ from shared.domains.billing.model import RawObject, Resource
 from shared.domains.contracts.ports import SubscriptionFacts
 from shared.integrations.chargebee_http import lend_client
 from shared.integrations.vendor_call import by_status, calling
-from shared.kernel.errors import Invalid, Unauthenticated, VendorError
+from shared.kernel.errors import Invalid, Unauthenticated, VendorError, VendorUnavailable
 from shared.kernel.ids import ContractId
 from shared.platform.settings import Settings, load
 
@@ -86,11 +86,16 @@ def verify_webhook(inbound: Inbound) -> str:
 
 
 def _translate(error: Exception) -> VendorError | None:
-    """Chargebee's own errors: https://apidocs.chargebee.com/docs/api/error-handling"""
+    """Chargebee's own errors: https://apidocs.chargebee.com/docs/api/error-handling
+
+    A key that is wrong or lacks a right is no answer to what was asked: nothing was done.
+    """
     status = getattr(error, "http_status_code", None)
     if not isinstance(status, int):
         return None
-    return by_status(_VENDOR, status, str(getattr(error, "api_error_code", None) or ""))
+    if status in (401, 403):
+        return VendorUnavailable(_VENDOR, f"{status} {_code(error)}")
+    return by_status(_VENDOR, status, _code(error) or "")
 
 
 def _code(error: Exception) -> str | None:

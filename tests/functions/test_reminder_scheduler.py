@@ -202,9 +202,9 @@ def test_a_parked_timer_fires_when_it_is_replayed(house: House, parked: Contract
     )
     house.rows(
         "INSERT INTO contracts.contracts (clinic_id, id, customer_id, plan, treatment,"
-        " subscription_id, status, starts_on, ends_on, linked, cancels_at_term, version,"
+        " subscription_id, status, starts_on, ends_on, term_day, linked, cancels_at_term, version,"
         " created_at, updated_at) VALUES (:clinic, :id, :id, 'p', 't', 's', 'cancelled',"
-        " :day, :day, true, false, 1, :now, :now)",
+        " :day, :day, 1, true, false, 1, :now, :now)",
         clinic=BERLIN,
         id=parked,
         day=clock.now().date(),

@@ -61,9 +61,9 @@ class Screen:
         )
         self.house.rows(
             "INSERT INTO contracts.contracts (clinic_id, id, customer_id, plan, treatment,"
-            " subscription_id, status, starts_on, ends_on, linked, cancels_at_term, version,"
-            " created_at, updated_at) VALUES (:clinic, :id, :customer, 'p', :word, :word, :status,"
-            " :day, :day, false, false, :version, :now, :now) ON CONFLICT (clinic_id, id)"
+            " subscription_id, status, starts_on, ends_on, term_day, linked, cancels_at_term,"
+            " version, created_at, updated_at) VALUES (:clinic, :id, :customer, 'p', :word, :word,"
+            " :status, :day, :day, 1, false, false, :version, :now, :now) ON CONFLICT (clinic_id, id)"
             " DO UPDATE SET status = :status, version = :version, updated_at = :now",
             clinic=clinic_id,
             id=contract,
@@ -127,7 +127,8 @@ def test_an_old_event_shows_what_is_true_now(screen: Screen) -> None:
 def test_events_in_any_order_end_alike(screen: Screen) -> None:
     contract = ContractId.new()
     screen.row(contract, ContractStatus.ACTIVE, 4)
-    screen.says(ContractResumed, contract, 4, ends_on=clock.now().date())
+    today = clock.now().date()
+    screen.says(ContractResumed, contract, 4, resumed_on=today, ends_on=today)
     screen.says(ContractPaused, contract, 3)
     screen.says(ContractActivated, contract, 2)
     assert screen.status(contract) == ("active", 4)

@@ -5,7 +5,7 @@ zone; `ends_on` is the first day after the term. It is renewed one day before th
 """
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -36,17 +36,23 @@ class Plan:
 
 @dataclass(frozen=True)
 class Contract:
-    """One term. `linked` says that the billing provider knows it; `subscription_id` is theirs."""
+    """One term. `linked` says that the billing provider knows it; `subscription_id` is theirs.
+
+    `next_plan` is the plan of the next term, `former_plan` the one that the provider still has
+    while it has not taken the current one. Terms end on day `term_day` of a month, or on its last.
+    """
 
     id: ContractId
     customer_id: CustomerId
     plan: str
     next_plan: str | None
+    former_plan: str | None
     treatment: str
     subscription_id: str
     status: ContractStatus
     starts_on: date
     ends_on: date
+    term_day: int
     paused_on: date | None
     linked: bool
     cancels_at_term: bool
@@ -65,13 +71,21 @@ class TermEnd(StrEnum):
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """When `day` begins in `zone`; where midnight is skipped, when the clock skips it."""
-    return datetime.combine(day, time(), zone)
+    """When `day` begins in `zone` (aware UTC); where midnight is skipped, when the clock skips it.
+
+    A midnight that comes twice counts the first time.
+    """
+    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def renewal_at(contract: Contract, zone: ZoneInfo) -> datetime:
     """One day before the end date."""
     return midnight(contract.ends_on - timedelta(days=1), zone)
+
+
+def _term_end(starts_on: date, plan: Plan, day: int) -> date:
+    """The first day after a term, on `day` of its month or the month's last."""
+    return starts_on + relativedelta(months=plan.term_months, day=day)
 
 
 def request(
@@ -96,11 +110,13 @@ def request(
         customer_id=customer_id,
         plan=plan.code,
         next_plan=None,
+        former_plan=None,
         treatment=plan.treatment,
         subscription_id=subscription_id,
         status=ContractStatus.FUTURE,
         starts_on=starts_on,
-        ends_on=starts_on + relativedelta(months=plan.term_months),
+        ends_on=_term_end(starts_on, plan, starts_on.day),
+        term_day=starts_on.day,
         paused_on=None,
         linked=False,
         cancels_at_term=False,
@@ -152,13 +168,37 @@ def resume(contract: Contract, at: datetime, zone: ZoneInfo) -> Contract:
     """The days it stood still are added to the term, so none is lost."""
     _require(contract, ContractStatus.PAUSED)
     stood_still = at.astimezone(zone).date() - (contract.paused_on or contract.starts_on)
+    ends_on = contract.ends_on + stood_still
     return _next(
         contract,
         at,
         status=ContractStatus.ACTIVE,
         paused_on=None,
-        ends_on=contract.ends_on + stood_still,
+        ends_on=ends_on,
+        term_day=ends_on.day if stood_still else contract.term_day,
     )
+
+
+def go_on(contract: Contract, at: datetime) -> Contract | None:
+    """The provider does not pause it, so it never stood still; None when it is not paused."""
+    if contract.status is not ContractStatus.PAUSED:
+        return None
+    return _next(contract, at, status=ContractStatus.ACTIVE, paused_on=None)
+
+
+def stand_still(
+    contract: Contract, resumed_on: date, ends_on: date, at: datetime
+) -> Contract | None:
+    """The provider did not resume it on `resumed_on`: it stands still since that day.
+
+    What stood still before is in `ends_on` already. None when that resumption is history: it was
+    paused or resumed again since, or cancelled. Raises `RuleViolated` when its term ended since.
+    """
+    if contract.status in (ContractStatus.RENEWED, ContractStatus.COMPLETED):
+        raise RuleViolated("term-ended", "The term ended before the provider refused to resume it.")
+    if contract.status is not ContractStatus.ACTIVE or contract.ends_on != ends_on:
+        return None
+    return _next(contract, at, status=ContractStatus.PAUSED, paused_on=resumed_on)
 
 
 def change_plan(contract: Contract, plan: Plan, when: PlanChange, at: datetime) -> Contract:
@@ -171,8 +211,26 @@ def change_plan(contract: Contract, plan: Plan, when: PlanChange, at: datetime) 
     if plan.code == (contract.next_plan or contract.plan):
         raise Conflict("same-plan", "The contract has this plan already.")
     if when is PlanChange.IMMEDIATELY:
-        return _next(contract, at, plan=plan.code, next_plan=None)
+        former = contract.former_plan or contract.plan
+        return _next(contract, at, plan=plan.code, next_plan=None, former_plan=former)
     return _next(contract, at, next_plan=None if plan.code == contract.plan else plan.code)
+
+
+def confirm_plan(contract: Contract, plan: str) -> Contract | None:
+    """The provider took `plan`; None when that is known or another one was chosen since.
+
+    No new version: for everybody else the contract has had this plan all along.
+    """
+    if contract.former_plan is None or contract.plan != plan:
+        return None
+    return replace(contract, former_plan=None)
+
+
+def restore_plan(contract: Contract, at: datetime) -> Contract | None:
+    """The provider did not take the new plan: back to the one it has; None when it is over."""
+    if contract.former_plan is None or contract.status not in OPEN:
+        return None
+    return _next(contract, at, plan=contract.former_plan, former_plan=None)
 
 
 def cancel(contract: Contract, at: datetime) -> Contract:
@@ -216,9 +274,10 @@ def succeed(contract: Contract, plan: Plan, at: datetime) -> Contract:
         id=ContractId.derive(contract.id, "renewal"),
         plan=plan.code,
         next_plan=None,
+        former_plan=None,
         status=ContractStatus.FUTURE,
         starts_on=contract.ends_on,
-        ends_on=contract.ends_on + relativedelta(months=plan.term_months),
+        ends_on=_term_end(contract.ends_on, plan, contract.term_day),
         predecessor_id=contract.id,
         version=1,
         created_at=at,

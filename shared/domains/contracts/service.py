@@ -97,8 +97,30 @@ def resume(contract_id: ContractId, owner: CustomerId | None, work: Work) -> Con
     resumed = model.resume(store.lock(contract_id, work, owner), work.now, zone)
     store.save(resumed, work)
     work.schedule(RENEWAL_TIMER, resumed.id, model.renewal_at(resumed, zone))
-    work.emit(facts.ContractResumed(**fact(resumed, work), ends_on=resumed.ends_on))
+    today = work.now.astimezone(zone).date()
+    work.emit(
+        facts.ContractResumed(**fact(resumed, work), resumed_on=today, ends_on=resumed.ends_on)
+    )
     return resumed
+
+
+def refuse_pause(event: facts.ContractPaused, work: Work) -> None:
+    """The billing provider did not pause it."""
+    active = model.go_on(store.lock(event.contract_id, work), work.now)
+    if active is not None:
+        store.save(active, work)
+        work.schedule(RENEWAL_TIMER, active.id, model.renewal_at(active, store.zone(work)))
+        work.emit(facts.ContractPauseRefused(**fact(active, work)))
+
+
+def refuse_resumption(event: facts.ContractResumed, work: Work) -> None:
+    """The billing provider did not resume it, mostly because a payment was declined."""
+    contract = store.lock(event.contract_id, work)
+    paused = model.stand_still(contract, event.resumed_on, event.ends_on, work.now)
+    if paused is not None:
+        store.save(paused, work)
+        work.cancel(RENEWAL_TIMER, paused.id)
+        work.emit(facts.ContractResumptionRefused(**fact(paused, work)))
 
 
 def change_plan(
@@ -110,6 +132,21 @@ def change_plan(
     store.save(changed, work)
     work.emit(facts.ContractPlanChanged(**fact(changed, work), takes_effect=command.takes_effect))
     return changed
+
+
+def confirm_plan(contract_id: ContractId, plan: str, work: Work) -> None:
+    """The billing provider took the plan."""
+    confirmed = model.confirm_plan(store.lock(contract_id, work), plan)
+    if confirmed is not None:
+        store.save(confirmed, work)
+
+
+def refuse_plan(contract_id: ContractId, work: Work) -> None:
+    """The billing provider did not take the new plan."""
+    restored = model.restore_plan(store.lock(contract_id, work), work.now)
+    if restored is not None:
+        store.save(restored, work)
+        work.emit(facts.ContractPlanChangeRefused(**fact(restored, work)))
 
 
 def cancel(
@@ -193,13 +230,16 @@ def _renew(contract: Contract, work: Work) -> None:
 
 def check_daily(work: Work) -> Idle | None:
     """Find contracts whose timer was lost and do what it would have done (A6)."""
-    found = 0
+    found, ahead = 0, []
     for clinic in store.clinics(work):
         with work.within(clinic):
-            today = work.now.astimezone(store.zone(work)).date()
+            zone = store.zone(work)
+            today = work.now.astimezone(zone).date()
             for contract_id in store.overdue(today, work):
                 contract = store.lock(contract_id, work)
                 begin_if_due(contract, work)
                 end_term(contract, work)
                 found += 1
-    return None if found else Idle()
+            if (day := store.next_due(today, work)) is not None:
+                ahead.append(model.midnight(day, zone))
+    return None if found else Idle(min(ahead, default=None))

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import case, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
@@ -86,3 +86,13 @@ def overdue(today: date, work: Work, most: int = 500) -> list[ContractId]:
     starting = (rows.status == ContractStatus.FUTURE) & (rows.starts_on <= today) & rows.linked
     query = select(rows.id).where(ending | starting).order_by(rows.ends_on).limit(most)
     return list(sql(work).execute(query).scalars())
+
+
+def next_due(today: date, work: Work) -> date | None:
+    """The first day after `today` on which a contract begins or is to be renewed."""
+    rows = tables.contracts.c
+    ending = (rows.status == ContractStatus.ACTIVE) & (rows.ends_on - 1 > today)
+    starting = (rows.status == ContractStatus.FUTURE) & (rows.starts_on > today) & rows.linked
+    day = case((starting, rows.starts_on), else_=rows.ends_on - 1)
+    found: date | None = sql(work).execute(select(func.min(day)).where(ending | starting)).scalar()
+    return found

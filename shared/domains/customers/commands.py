@@ -38,6 +38,8 @@ Email = Annotated[
     AfterValidator(_email),
 ]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9]\d{6,14}$"), AfterValidator(_phone)]
+PushToken = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_:.=+/-]{1,2048}$")]
+"""A Firebase registration token: opaque, and with no length that its documentation promises."""
 Locale = Annotated[
     str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$")
 ]
@@ -58,7 +60,7 @@ class RegisterCustomer(BaseModel):
 
 
 class UpdateCustomer(BaseModel):
-    """Change what is given and leave the rest; `phone: null` takes the number away."""
+    """Change what is given and leave the rest; a null takes `phone` or `push_token` away."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,6 +68,7 @@ class UpdateCustomer(BaseModel):
     family_name: Phi[Name] | None = None
     email: Phi[Email] | None = None
     phone: Phi[Phone] | None = None
+    push_token: Phi[PushToken] | None = None
     locale: Locale | None = None
     time_zone: TimeZone | None = None
 

@@ -10,7 +10,10 @@ from shared.kernel.phi import Phi
 
 @dataclass(frozen=True)
 class Customer:
-    """A customer of one clinic. `uid` is the identity provider's id of the person."""
+    """A customer of one clinic. `uid` is the identity provider's id of the person.
+
+    `push_token` is where Firebase Cloud Messaging finds the device they use now.
+    """
 
     id: CustomerId
     uid: str
@@ -18,6 +21,7 @@ class Customer:
     family_name: Phi[str]
     email: Phi[str]
     phone: Phi[str] | None
+    push_token: Phi[str] | None
     locale: str
     time_zone: str
     version: int
@@ -36,7 +40,10 @@ _TOLD_AS = {
 
 
 def changed(before: Customer, after: Customer) -> tuple[CustomerField, ...]:
-    """What differs between the two, each kind once, in the order of the fields."""
+    """What differs between the two, each kind once, in the order of the fields.
+
+    Another device is no news to anybody: apps renew their push tokens by themselves.
+    """
     told = [
         _TOLD_AS[field.name]
         for field in fields(Customer)

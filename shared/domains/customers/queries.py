@@ -84,7 +84,7 @@ def contact(customer_id: CustomerId, work: Work) -> Contact | None:
         family_name=Phi(row.family_name),
         email=Phi(row.email),
         phone=Phi(row.phone) if row.phone else None,
-        push_token=None,
+        push_token=Phi(row.push_token) if row.push_token else None,
         locale=row.locale,
         time_zone=row.time_zone,
     )

@@ -23,6 +23,7 @@ def register(uid: str, command: RegisterCustomer, work: Work) -> Customer:
         family_name=command.family_name,
         email=command.email,
         phone=command.phone,
+        push_token=None,
         locale=command.locale,
         time_zone=command.time_zone,
         version=1,
@@ -35,7 +36,7 @@ def register(uid: str, command: RegisterCustomer, work: Work) -> Customer:
 
 
 def update(uid: str, command: UpdateCustomer, work: Work) -> Customer:
-    """Change a customer's data; nothing is emitted when nothing differs."""
+    """Change a customer's data; nothing is emitted when nothing worth telling differs."""
     given = command.given()
     if not given:
         raise Invalid("nothing-to-change", "Name at least one field to change.")
@@ -43,17 +44,22 @@ def update(uid: str, command: UpdateCustomer, work: Work) -> Customer:
     if customer is None:
         raise NotFound("customer-not-found", "You are not registered as a customer here.")
     revised = model.revise(customer, work.now, **given)
-    if not (changed := model.changed(customer, revised)):
+    changed = model.changed(customer, revised)
+    other_device = revised.push_token != customer.push_token
+    if not changed and not other_device:
         return customer
+    if other_device:
+        store.release_device(revised, work)
     store.save(revised, work)
-    work.emit(
-        CustomerUpdated(
-            clinic_id=work.clinic_id,
-            customer_id=revised.id,
-            version=revised.version,
-            changed=changed,
+    if changed:
+        work.emit(
+            CustomerUpdated(
+                clinic_id=work.clinic_id,
+                customer_id=revised.id,
+                version=revised.version,
+                changed=changed,
+            )
         )
-    )
     return revised
 
 

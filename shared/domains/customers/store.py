@@ -15,7 +15,7 @@ from shared.kernel.phi import Phi
 from shared.kernel.work import Work
 from shared.platform.unit_of_work import clinics, sql
 
-_PHI = ("given_name", "family_name", "email", "phone")
+_PHI = ("given_name", "family_name", "email", "phone", "push_token")
 _COLUMNS = [column for column in customers.c if column.name != "clinic_id"]
 
 
@@ -52,6 +52,16 @@ def save(customer: Customer, work: Work) -> None:
         sql(work).execute(statement)
     except IntegrityError:
         raise _taken() from None
+
+
+def release_device(customer: Customer, work: Work) -> None:
+    """Take the customer's push token from whoever used that device before."""
+    if customer.push_token is None:
+        return
+    table = customers
+    statement = update(table).where(table.c.push_token == customer.push_token.reveal())
+    changed = {"version": table.c.version + 1, "updated_at": work.now}
+    sql(work).execute(statement.where(table.c.id != customer.id).values(push_token=None, **changed))
 
 
 def _taken() -> Conflict:

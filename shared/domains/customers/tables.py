@@ -1,6 +1,14 @@
 """Tables of the customers context."""
 
-from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Text,
+    UniqueConstraint,
+)
 
 from shared.kernel.ids import CustomerId
 from shared.platform.schema import clinic_table, id_column, phi_column
@@ -15,6 +23,7 @@ customers = clinic_table(
     phi_column("family_name", Text, nullable=False),
     phi_column("email", Text, nullable=False),
     phi_column("phone", Text),
+    phi_column("push_token", Text),
     Column("locale", Text, nullable=False),
     Column("time_zone", Text, nullable=False),
     Column("version", Integer, nullable=False),
@@ -23,6 +32,8 @@ customers = clinic_table(
     PrimaryKeyConstraint("clinic_id", "id"),
     UniqueConstraint("clinic_id", "uid"),
     UniqueConstraint("clinic_id", "email"),
+    Index(None, "clinic_id", "phone"),
+    Index(None, "clinic_id", "push_token"),
 )
 
 lifetime_values = clinic_table(

@@ -103,6 +103,52 @@ _email(
     es=("Tu plan ha cambiado", "Confirmamos el cambio de tu plan."),
     ar=("تم تغيير خطتك", "نؤكد تغيير خطتك."),
 )
+_email(
+    "contract_not_paused",
+    en=("Your plan goes on", "Your plan could not be paused and goes on. Please contact us."),
+    de=(
+        "Ihr Vertrag läuft weiter",
+        "Ihr Vertrag konnte nicht pausiert werden und läuft weiter. Bitte melden Sie sich bei uns.",
+    ),
+    es=(
+        "Tu plan continúa",
+        "No hemos podido poner tu plan en pausa y continúa. Ponte en contacto con nosotros.",
+    ),
+    ar=("خطتك مستمرة", "تعذر إيقاف خطتك مؤقتًا، وهي مستمرة. يرجى التواصل معنا."),
+)
+_email(
+    "contract_not_resumed",
+    en=(
+        "Your plan is still paused",
+        "Your plan could not be resumed. Please check your payment method in the portal.",
+    ),
+    de=(
+        "Ihr Vertrag ruht weiterhin",
+        "Ihr Vertrag konnte nicht fortgesetzt werden. Bitte prüfen Sie Ihr Zahlungsmittel im "
+        "Portal.",
+    ),
+    es=(
+        "Tu plan sigue en pausa",
+        "No hemos podido reanudar tu plan. Revisa tu método de pago en el portal.",
+    ),
+    ar=("خطتك ما زالت متوقفة مؤقتًا", "تعذر استئناف خطتك. يرجى التحقق من وسيلة الدفع في البوابة."),
+)
+_email(
+    "contract_kept",
+    en=(
+        "Your plan stays as it was",
+        "Your plan could not be changed. Please check your payment method in the portal.",
+    ),
+    de=(
+        "Ihr Vertrag bleibt, wie er war",
+        "Ihr Vertrag konnte nicht geändert werden. Bitte prüfen Sie Ihr Zahlungsmittel im Portal.",
+    ),
+    es=(
+        "Tu plan sigue como estaba",
+        "No hemos podido cambiar tu plan. Revisa tu método de pago en el portal.",
+    ),
+    ar=("تبقى خطتك كما كانت", "تعذر تغيير خطتك. يرجى التحقق من وسيلة الدفع في البوابة."),
+)
 _push(
     "contract_news",
     en=("News about your plan", "Open the app to read it."),
