@@ -63,8 +63,9 @@ class Screen:
             "INSERT INTO contracts.contracts (clinic_id, id, customer_id, plan, treatment,"
             " subscription_id, status, starts_on, ends_on, term_day, linked, cancels_at_term,"
             " version, created_at, updated_at) VALUES (:clinic, :id, :customer, 'p', :word, :word,"
-            " :status, :day, :day, 1, false, false, :version, :now, :now) ON CONFLICT (clinic_id, id)"
-            " DO UPDATE SET status = :status, version = :version, updated_at = :now",
+            " :status, :day, :day, 1, false, false, :version, :now, :now)"
+            " ON CONFLICT (clinic_id, id) DO UPDATE SET status = :status,"
+            " version = :version, updated_at = :now",
             clinic=clinic_id,
             id=contract,
             word=str(contract),
