@@ -6,15 +6,16 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any, ClassVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from shared.kernel.ids import ClinicId, EventId, TypedId
+from shared.kernel.model import Model
 from shared.kernel.money import Money
 
 _ALLOWED = (TypedId, Enum, Money, date, datetime, int, bool)
 
 
-class Event(BaseModel):
+class Event(Model):
     """Base of all events.
 
     `class ContractCreated(Event, type="contract.created", subject="contract_id")`; a class without

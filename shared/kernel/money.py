@@ -2,12 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import ConfigDict, StringConstraints
+
+from shared.kernel.model import Model
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 
 
-class Money(BaseModel):
+class Money(Model):
     """An amount in minor units (cents for EUR, yen for JPY) and its currency."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

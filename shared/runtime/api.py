@@ -13,10 +13,11 @@ import uuid_utils
 from flask import Flask, Response, g, make_response, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from shared.kernel.errors import NotFound
 from shared.kernel.ids import ClinicId
+from shared.kernel.model import Model
 from shared.platform.settings import Settings, load, refuse_emulators_in_production
 from shared.platform.unit_of_work import Cause
 from shared.runtime import auth, problems
@@ -32,13 +33,13 @@ _SECURITY = {
 }
 
 
-class ClinicPath(BaseModel):
+class ClinicPath(Model):
     """Base of all `path` models: which clinic the request is about."""
 
     clinic_id: ClinicId
 
 
-class Page(BaseModel):
+class Page(Model):
     """Base of all `query` models of lists: at most `limit` rows after the row named `after`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -47,7 +48,7 @@ class Page(BaseModel):
     after: UUID | None = None
 
 
-class Problem(BaseModel):
+class Problem(Model):
     """RFC 9457 problem details."""
 
     type: str
@@ -73,12 +74,13 @@ class Api:
         refuse_emulators_in_production()
         self.name = name
         self._permits: dict[str, str] = {}
+        self._documented = load(DocumentationSettings).serve_openapi
         self.app: Flask = OpenAPI(
             name,
             info=Info(title=title, version="1"),
             validation_error_callback=_invalid,
             security_schemes={"token": {"type": "http", "scheme": "bearer"}},
-            doc_ui=load(DocumentationSettings).serve_openapi,
+            doc_ui=self._documented,
         )
         self.app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
         self.app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -126,7 +128,12 @@ class Api:
             if (view := hints.get("return")) not in (None, type(None)):
                 responses[status] = view
             add = getattr(self.app, method)
-            add(_PREFIX + rule, responses=responses, security=[{"token": []}])(endpoint)
+            add(
+                _PREFIX + rule,
+                responses=responses,
+                security=[{"token": []}],
+                doc_ui=self._documented,
+            )(endpoint)
             return handle
 
         return declare

@@ -29,7 +29,7 @@ def test_shared_has_exactly_six_children() -> None:
 
 
 def test_the_kernel_is_a_closed_list() -> None:
-    closed = {"clock", "errors", "event", "ids", "money", "phi", "tenancy", "work"}
+    closed = {"clock", "errors", "event", "ids", "model", "money", "phi", "tenancy", "work"}
     assert children("shared/kernel") == closed
 
 

@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic import ValidationError as Unfit
 
 from shared.domains.billing.model import Dunning, RawObject, Resource, collectible, decline_of
 from shared.events.billing import Decline, InvoiceStatus, SubscriptionStatus
 from shared.kernel.errors import Invalid
 from shared.kernel.ids import ClinicId, ContractId, CustomerId
+from shared.kernel.model import Model
 from shared.kernel.money import Currency
 
 _METHOD_EVENTS = frozenset({"payment_source_updated", "card_updated"})
@@ -36,7 +37,7 @@ Clinic = Annotated[ClinicId | None, BeforeValidator(_uuid_or_none)]
 Contract = Annotated[ContractId | None, BeforeValidator(_uuid_or_none)]
 
 
-class _Report(BaseModel):
+class _Report(Model):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     resource_version: Version
@@ -52,7 +53,7 @@ class CustomerReport(_Report):
     primary_payment_source_id: VendorId | None = None
 
 
-class SubscriptionItem(BaseModel):
+class SubscriptionItem(Model):
     """One line of a subscription."""
 
     item_price_id: VendorId
@@ -77,7 +78,7 @@ class SubscriptionReport(_Report):
         return plans[0].item_price_id if plans else None
 
 
-class Payment(BaseModel):
+class Payment(Model):
     """A transaction linked to an invoice: an attempt to collect it, or a payment made elsewhere."""
 
     txn_id: VendorId
@@ -113,7 +114,7 @@ class InvoiceReport(_Report):
         return collectible(self.status, self.dunning_status, self.deleted)
 
 
-class TransactionReport(BaseModel):
+class TransactionReport(Model):
     """A transaction, of which only the reason of its failure matters."""
 
     id: VendorId
@@ -124,7 +125,7 @@ class TransactionReport(BaseModel):
         return decline_of(self.error_code)
 
 
-class Stray(BaseModel):
+class Stray(Model):
     """An object that cannot be taken over, and why (no PHI)."""
 
     model_config = ConfigDict(frozen=True)
@@ -134,7 +135,7 @@ class Stray(BaseModel):
     reason: str
 
 
-class Reports(BaseModel):
+class Reports(Model):
     """Objects the provider reported together. `declines` are by transaction id."""
 
     model_config = ConfigDict(frozen=True)
@@ -155,7 +156,7 @@ class Reports(BaseModel):
         )
 
 
-_KINDS: dict[Resource, type[BaseModel]] = {
+_KINDS: dict[Resource, type[Model]] = {
     Resource.CUSTOMER: CustomerReport,
     Resource.SUBSCRIPTION: SubscriptionReport,
     Resource.INVOICE: InvoiceReport,
@@ -195,7 +196,7 @@ def _wrong(error: Unfit) -> str:
     return f"unreadable: {', '.join(fields)}"
 
 
-class Notice(BaseModel):
+class Notice(Model):
     """A webhook: one event of the provider with the objects as they were then.
 
     Source: https://apidocs.chargebee.com/docs/api/events

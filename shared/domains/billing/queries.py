@@ -4,19 +4,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
 from sqlalchemy import Table, select
 
 from shared.domains.billing.model import Dunning
 from shared.domains.billing.tables import invoices, subscriptions
 from shared.events.billing import InvoiceStatus, SubscriptionStatus
 from shared.kernel.ids import ContractId, CustomerId, InvoiceId, SubscriptionId
+from shared.kernel.model import Model
 from shared.kernel.money import Money
 from shared.kernel.work import Work
 from shared.platform.unit_of_work import sql
 
 
-class SubscriptionView(BaseModel):
+class SubscriptionView(Model):
     """A subscription as portals show it; instants are UTC."""
 
     id: SubscriptionId
@@ -28,14 +28,14 @@ class SubscriptionView(BaseModel):
     version: int
 
 
-class SubscriptionPage(BaseModel):
+class SubscriptionPage(Model):
     """Subscriptions, and the `after` of the next page (None on the last one)."""
 
     items: list[SubscriptionView]
     next: SubscriptionId | None
 
 
-class InvoiceView(BaseModel):
+class InvoiceView(Model):
     """An invoice as portals show it; instants are UTC. `attempts` were declined."""
 
     id: InvoiceId
@@ -54,7 +54,7 @@ class InvoiceView(BaseModel):
     version: int
 
 
-class InvoicePage(BaseModel):
+class InvoicePage(Model):
     """Invoices, and the `after` of the next page (None on the last one)."""
 
     items: list[InvoiceView]

@@ -3,7 +3,9 @@
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, ConfigDict, StringConstraints
+
+from shared.kernel.model import Model
 
 
 def _zone(name: str) -> str:
@@ -13,7 +15,7 @@ def _zone(name: str) -> str:
         raise ValueError("not an IANA time zone") from None
 
 
-class SaveClinic(BaseModel):
+class SaveClinic(Model):
     """A clinic's name, and the IANA time zone in which its days begin."""
 
     model_config = ConfigDict(extra="forbid")

@@ -1,11 +1,10 @@
 """Reads of the clinics context."""
 
-from pydantic import BaseModel
-
 from shared.kernel.ids import ClinicId
+from shared.kernel.model import Model
 
 
-class ClinicView(BaseModel):
+class ClinicView(Model):
     """A clinic."""
 
     id: ClinicId

@@ -3,14 +3,15 @@
 from datetime import date
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from shared.events.contracts import PlanChange
+from shared.kernel.model import Model
 
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
-class Command(BaseModel):
+class Command(Model):
     model_config = ConfigDict(extra="forbid")
 
 

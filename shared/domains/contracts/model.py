@@ -142,11 +142,13 @@ def _require(contract: Contract, *allowed: ContractStatus) -> None:
 
 def link(contract: Contract, at: datetime) -> Contract:
     """The billing provider has been told of it."""
+    _require(contract, ContractStatus.FUTURE)
     return _next(contract, at, linked=True)
 
 
 def reject(contract: Contract, at: datetime) -> Contract:
     """The billing provider knows no such subscription of this customer."""
+    _require(contract, ContractStatus.FUTURE)
     return _next(contract, at, status=ContractStatus.REJECTED)
 
 
@@ -217,11 +219,11 @@ def change_plan(contract: Contract, plan: Plan, when: PlanChange, at: datetime) 
 
 
 def confirm_plan(contract: Contract, plan: str) -> Contract | None:
-    """The provider took `plan`; None when that is known or another one was chosen since.
+    """The provider took `plan`; None when that is known, or history: changed again, or over.
 
     No new version: for everybody else the contract has had this plan all along.
     """
-    if contract.former_plan is None or contract.plan != plan:
+    if contract.former_plan is None or contract.plan != plan or contract.status not in OPEN:
         return None
     return replace(contract, former_plan=None)
 
@@ -264,6 +266,7 @@ def at_term_end(contract: Contract, plan: Plan, now: datetime, zone: ZoneInfo) -
 
 def end(contract: Contract, status: ContractStatus, at: datetime) -> Contract:
     """It is over: `cancelled`, `completed` or `renewed`."""
+    _require(contract, ContractStatus.ACTIVE)
     return _next(contract, at, status=status)
 
 

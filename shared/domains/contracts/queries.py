@@ -3,7 +3,6 @@
 from datetime import date
 from uuid import UUID
 
-from pydantic import BaseModel
 from sqlalchemy import select
 
 from shared.domains.contracts import store, tables
@@ -11,11 +10,12 @@ from shared.domains.contracts.model import Contract
 from shared.events.contracts import ContractStatus
 from shared.kernel.errors import NotFound
 from shared.kernel.ids import ContractId, CustomerId
+from shared.kernel.model import Model
 from shared.kernel.work import Work
 from shared.platform.unit_of_work import sql
 
 
-class ContractView(BaseModel):
+class ContractView(Model):
     """A contract as portals show it; days are the clinic's."""
 
     id: ContractId
@@ -32,14 +32,14 @@ class ContractView(BaseModel):
     version: int
 
 
-class ContractPage(BaseModel):
+class ContractPage(Model):
     """Contracts, and the `after` of the next page (None on the last one)."""
 
     items: list[ContractView]
     next: ContractId | None
 
 
-class PlanView(BaseModel):
+class PlanView(Model):
     """A plan as the clinic's admins see it."""
 
     code: str
@@ -51,7 +51,7 @@ class PlanView(BaseModel):
     active: bool
 
 
-class PlanList(BaseModel):
+class PlanList(Model):
     """All plans of a clinic."""
 
     items: list[PlanView]

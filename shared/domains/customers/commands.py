@@ -3,8 +3,9 @@
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, field_validator
+from pydantic import AfterValidator, ConfigDict, StringConstraints, field_validator
 
+from shared.kernel.model import Model
 from shared.kernel.phi import Phi
 
 
@@ -46,7 +47,7 @@ Locale = Annotated[
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
 
 
-class RegisterCustomer(BaseModel):
+class RegisterCustomer(Model):
     """Become a customer of a clinic. `phone` is E.164, `locale` BCP 47, `time_zone` IANA."""
 
     model_config = ConfigDict(extra="forbid")
@@ -59,7 +60,7 @@ class RegisterCustomer(BaseModel):
     time_zone: TimeZone = "Etc/UTC"
 
 
-class UpdateCustomer(BaseModel):
+class UpdateCustomer(Model):
     """Change what is given and leave the rest; a null takes `phone` or `push_token` away."""
 
     model_config = ConfigDict(extra="forbid")

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
 from sqlalchemy import select
 
 from shared.domains.customers import store
@@ -11,13 +10,14 @@ from shared.domains.customers.model import Customer
 from shared.domains.customers.tables import customers, lifetime_values
 from shared.kernel.errors import NotFound
 from shared.kernel.ids import CustomerId
+from shared.kernel.model import Model
 from shared.kernel.money import Money
 from shared.kernel.phi import Phi
 from shared.kernel.work import Work
 from shared.platform.unit_of_work import sql
 
 
-class CustomerView(BaseModel):
+class CustomerView(Model):
     """A customer as the portal shows it to themselves."""
 
     id: CustomerId

@@ -1,12 +1,13 @@
 """What can be asked of the notifications context; also the bodies of its routes."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from shared.domains.notifications.model import Topic
 from shared.events.messages import Channel
+from shared.kernel.model import Model
 
 
-class Preference(BaseModel):
+class Preference(Model):
     """Whether a topic is wanted on a channel."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -16,7 +17,7 @@ class Preference(BaseModel):
     wanted: bool
 
 
-class SetPreferences(BaseModel):
+class SetPreferences(Model):
     """Choose per topic and channel; what is not named stays as it was."""
 
     model_config = ConfigDict(extra="forbid")

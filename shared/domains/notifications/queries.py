@@ -3,7 +3,6 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import BaseModel
 from sqlalchemy import select, tuple_
 
 from shared.domains.notifications.commands import Preference
@@ -11,11 +10,12 @@ from shared.domains.notifications.model import MessageStatus, Topic
 from shared.domains.notifications.tables import messages, preferences
 from shared.events.messages import Channel, MessageFailure
 from shared.kernel.ids import CustomerId, MessageId
+from shared.kernel.model import Model
 from shared.kernel.work import Work
 from shared.platform.unit_of_work import sql
 
 
-class MessageView(BaseModel):
+class MessageView(Model):
     """A message as the portal shows it. `at` is when its status last changed (aware UTC)."""
 
     id: MessageId
@@ -27,14 +27,14 @@ class MessageView(BaseModel):
     at: datetime
 
 
-class MessageList(BaseModel):
+class MessageList(Model):
     """A page of messages, newest first; `next` is the `after` of the following page."""
 
     messages: list[MessageView]
     next: MessageId | None
 
 
-class PreferenceList(BaseModel):
+class PreferenceList(Model):
     """What a customer chose; what is not named follows the defaults."""
 
     preferences: list[Preference]
