@@ -86,7 +86,7 @@ class Desk:
         uid, customer = self.join()
         self.site.customer(card, customer_id=customer)
         price = {"item_price_id": plan}
-        more = {"start_date": self._start(starts_in)} if starts_in else {}
+        more: dict[str, Any] = {"start_date": self._start(starts_in)} if starts_in else {}
         subscription = self.site.subscribe(customer, subscription_items=[price], **more)
         self.house.cloud.advance(seconds=61)
         contract = self.request(uid, subscription, plan, starts_in)

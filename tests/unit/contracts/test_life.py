@@ -1,5 +1,6 @@
 """What may be done to a contract in which state, and what the billing provider's refusals mean."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -52,7 +53,7 @@ def test_an_unlinked_contract_does_not_begin() -> None:
 def test_nothing_is_done_to_a_closed_contract(status: ContractStatus) -> None:
     closed = replace(active(), status=status)
     at = after(9)
-    for act in (
+    acts: tuple[Callable[[], object], ...] = (
         lambda: model.pause(closed, at, BERLIN),
         lambda: model.resume(closed, at, BERLIN),
         lambda: model.change_plan(closed, QUARTERLY, NOW, at),
@@ -61,7 +62,8 @@ def test_nothing_is_done_to_a_closed_contract(status: ContractStatus) -> None:
         lambda: model.undo_cancel(closed, at),
         lambda: model.link(closed, at),
         lambda: model.end(closed, ContractStatus.RENEWED, at),
-    ):
+    )
+    for act in acts:
         with pytest.raises(RuleViolated) as refused:
             act()
         assert code(refused) == f"contract-{status.value}"
