@@ -174,6 +174,7 @@ def main() -> None:
         mounts = load(wiring.load(options.wiring), options.functions)
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again
+        gc.set_threshold(50_000, 20, 100)
         return Counted(compose(mounts), virtual, int(os.environ[_NUMBER]))
 
     Host(options.port, build).run()

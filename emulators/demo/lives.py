@@ -47,9 +47,9 @@ def _acts(stage: Stage, player: Player, at: datetime, month: int) -> list[tuple[
     if seed.cancels_month == month:
         body = {"at_term": month % 2 == 0}
         todo.append((at, lambda: _ask(stage, player, "POST", "/cancellation", body)))
-    if seed.pauses_month == month:
+    if seed.pauses_month == month and player.may_pause:
         todo.append((at, lambda: _pause(stage, player)))
-    if seed.resumes_month == month:
+    if seed.resumes_month == month and player.may_pause:
         todo.append((at, lambda: _resume(stage, player)))
     if seed.changes_plan_month == month and seed.treatment != "skin-care":
         plan = {"plan": f"{seed.treatment}-6month-EUR", "takes_effect": "end_of_term"}

@@ -62,6 +62,11 @@ class Player:
     def cancels(self) -> bool:
         return self.seed.cancels_month is not None or self.special == "stale"
 
+    @property
+    def may_pause(self) -> bool:
+        """Resuming takes a payment: those whose card is declined would stay paused."""
+        return self.seed.card == "ok"
+
     def expected(self, at: datetime) -> str:
         """The status that the rules of A9 give the first contract at an instant."""
         if self.cancels:

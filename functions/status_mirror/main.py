@@ -30,10 +30,10 @@ of_subscriptions = Mirrored("subscriptions", subscriptions, SubscriptionStatus)
 of_invoices = Mirrored("invoices", invoices, InvoiceStatus)
 of_messages = Mirrored("messages", messages, MessageStatus)
 
-agent.effects("contract_mirrors", following(of_contracts), *ContractFact.__subclasses__())
-agent.effects("subscription_mirrors", following(of_subscriptions), SubscriptionChanged)
-agent.effects("invoice_mirrors", following(of_invoices), InvoiceChanged)
-agent.effects(
+agent.mirrors("contract_mirrors", following(of_contracts), *ContractFact.__subclasses__())
+agent.mirrors("subscription_mirrors", following(of_subscriptions), SubscriptionChanged)
+agent.mirrors("invoice_mirrors", following(of_invoices), InvoiceChanged)
+agent.mirrors(
     "message_mirrors",
     following(of_messages),
     MessageAccepted,

@@ -83,3 +83,15 @@ class Effect(Generic[Request, Outcome]):
     record: Callable[[Outcome, Any, Work], Any]
     find: Callable[[Request, Any, str], Outcome | None] | None = None
     refuse: Callable[[str, Any, Work], None] | None = None
+
+
+@dataclass(frozen=True)
+class Mirroring(Generic[Request]):
+    """Something outside is brought to what Postgres holds, and doing so again changes nothing.
+
+    It needs no intent: `prepare(event, work)` reads what is to be told (None: nothing), then
+    `call(request, vendors)` runs outside any transaction, on every delivery.
+    """
+
+    prepare: Callable[[Any, Work], Request | None]
+    call: Callable[[Request, Any], Any]

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from shared.kernel import clock
 from shared.kernel.errors import DomainError, NotFound, VendorError
 from shared.kernel.event import Event
-from shared.kernel.work import Effect, Idle, Timer, Work
+from shared.kernel.work import Effect, Idle, Mirroring, Timer, Work
 from shared.platform import dead_letters, timers
 from shared.platform.settings import refuse_emulators_in_production
 from shared.platform.telemetry import log
@@ -27,6 +27,8 @@ from shared.runtime.handlers import (
     PERMANENT,
     TRANSIENT,
     Cron,
+    Handling,
+    Mirror,
     Reaction,
     TimerHandler,
     VendorCall,
@@ -57,13 +59,11 @@ class Agent:
         self.name = name
         self._make_vendors = vendors
         self._vendors: Any = None
-        self.handlers: dict[str, Reaction | VendorCall] = {}
+        self.handlers: dict[str, Handling] = {}
         self.timers: dict[str, TimerHandler] = {}
         self.crons: dict[str, Cron | VendorCron] = {}
         self.parks = False
-        self._by_type: dict[str, list[tuple[type[Event], Reaction | VendorCall]]] = defaultdict(
-            list
-        )
+        self._by_type: dict[str, list[tuple[type[Event], Handling]]] = defaultdict(list)
 
     def reacts(self, *events: type[Event]) -> Callable[[Handler], Handler]:
         """Declare a reaction: `(event, work)`, Postgres only, in effect exactly once."""
@@ -77,6 +77,10 @@ class Agent:
     def effects(self, name: str, effect: Effect[Any, Any], *events: type[Event]) -> None:
         """Declare that a vendor is told about `events`, once each."""
         self._add(VendorCall(name, events, effect, self.vendors))
+
+    def mirrors(self, name: str, mirroring: Mirroring[Any], *events: type[Event]) -> None:
+        """Declare that something outside follows `events`; repeating that changes nothing."""
+        self._add(Mirror(name, events, mirroring, self.vendors))
 
     def timer(self, kind: str) -> Callable[[Handler], Handler]:
         """Declare who handles timers of a kind: `(timer, work)`."""
@@ -104,7 +108,7 @@ class Agent:
         """Declare that this function takes what Pub/Sub gave up on and parks it."""
         self.parks = True
 
-    def _add(self, handler: Reaction | VendorCall) -> None:
+    def _add(self, handler: Handling) -> None:
         self.handlers[handler.name] = handler
         for event in handler.events:
             self._by_type[event.type].append((event, handler))

@@ -13,7 +13,7 @@ from shared.kernel.errors import (
     VendorUnavailable,
 )
 from shared.kernel.event import Event, Occurrence
-from shared.kernel.work import Effect, Idle, Timer, Work
+from shared.kernel.work import Effect, Idle, Mirroring, Timer, Work
 from shared.platform import inbox, intents, timers
 from shared.platform.intents import IntentState
 from shared.platform.unit_of_work import Cause
@@ -105,6 +105,25 @@ class VendorCall:
         with committed(occurrence.clinic_id, function, _cause(occurrence)) as work:
             self.effect.refuse(refusal.reason, occurrence.event, work)
             work.closing.append(self._closed(occurrence, IntentState.REFUSED))
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Brings something outside up to date, on every delivery."""
+
+    name: str
+    events: tuple[type[Event], ...]
+    mirroring: Mirroring[Any]
+    vendors: Vendors
+
+    def run(self, function: str, occurrence: Occurrence) -> None:
+        with committed(occurrence.clinic_id, function, _cause(occurrence)) as work:
+            request = self.mirroring.prepare(occurrence.event, work)
+        if request is not None:
+            self.mirroring.call(request, self.vendors())
+
+
+Handling = Reaction | VendorCall | Mirror
 
 
 @dataclass(frozen=True)

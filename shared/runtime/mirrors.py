@@ -6,11 +6,10 @@ however often they come, a document becomes what a rebuild would make it.
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from shared.kernel.event import Event
 from shared.kernel.ids import ClinicId, TypedId
-from shared.kernel.work import Effect, Work
+from shared.kernel.work import Mirroring, Work
 from shared.platform import firestore
 from shared.platform.firestore import Document
 from shared.platform.mirrored import Mirrored
@@ -30,21 +29,17 @@ def writer() -> Write:
     return firestore.mirror
 
 
-def following(mirrored: Mirrored) -> Effect[Document, bool]:
-    """Mirror the subject of an event. It needs no look-up: writing it again changes nothing."""
+def following(mirrored: Mirrored) -> Mirroring[Document]:
+    """Mirror the subject of an event."""
 
     def prepare(event: Event, work: Work) -> Document | None:
         return next(iter(mirrored.documents([event.subject], work)), None)
 
-    return Effect(prepare, _write, _nothing)
+    return Mirroring(prepare, _write)
 
 
-def _write(document: Document, write: Write, _: str) -> bool:
+def _write(document: Document, write: Write) -> bool:
     return write(document)
-
-
-def _nothing(written: bool, event: Any, work: Work) -> None:
-    """Postgres knows it already."""
 
 
 def rebuild(
