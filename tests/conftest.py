@@ -35,6 +35,16 @@ BERLIN = ClinicId("0198c0de-0000-7000-8000-000000000001")
 KOLKATA = ClinicId("0198c0de-0000-7000-8000-000000000002")
 
 
+_EMPTY = """
+    DO $$ DECLARE name text; BEGIN
+      SET LOCAL session_replication_role = replica;  -- in any order
+      FOR name IN SELECT schemaname || '.' || tablename FROM pg_tables
+        WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'public')
+      LOOP EXECUTE 'DELETE FROM ' || name; END LOOP;
+    END $$"""
+"""Deleting a few rows is many times faster than truncating the files of all tables."""
+
+
 @dataclass
 class House:
     """The product's functions with everything they need around them."""
@@ -213,11 +223,7 @@ def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def house(_house: House) -> House:
     """The house with empty tables, two clinics, no faults, and a clock that stands still."""
     _house.cloud.heal()
-    tables = _house.rows(
-        "SELECT schemaname || '.' || tablename AS name FROM pg_tables "
-        "WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'public')"
-    )
-    _house.rows(f"TRUNCATE {', '.join(row['name'] for row in tables)} CASCADE")
+    _house.rows(_EMPTY)
     _house.rows(
         f"INSERT INTO platform.clinics (id, name, time_zone) VALUES "
         f"('{BERLIN}', 'Berlin', 'Europe/Berlin'), ('{KOLKATA}', 'Kolkata', 'Asia/Kolkata')"
