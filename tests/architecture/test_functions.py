@@ -16,7 +16,7 @@ FILES = files("functions")
 MAINS = [path for path in FILES if path.name == "main.py"]
 NAME = re.compile(r"[a-z]+(_[a-z]+)+")
 SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM)\b")
-DECLARING = {"agent.effects", "agent.polls"}
+DECLARING = {"agent.effects", "agent.mirrors", "agent.polls"}
 FOREIGN = {"json", "os", "sqlalchemy", "pg8000", "google", "httpx", "requests", "shared.platform"}
 BRANCHES = (ast.Try, ast.TryStar, ast.If, ast.For, ast.While, ast.With, ast.Raise, ast.Match)
 
