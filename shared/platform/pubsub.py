@@ -20,6 +20,18 @@ class PubSubSettings(Settings):
 
 
 @cache
+def _publish() -> Any:
+    """The publish call on the client's channel, past its logging: half the CPU time of a call."""
+    from google.pubsub_v1.types import PublishRequest, PublishResponse
+
+    return _client().transport.grpc_channel.unary_unary(
+        "/google.pubsub.v1.Publisher/Publish",
+        request_serializer=PublishRequest.pb().SerializeToString,
+        response_deserializer=PublishResponse.pb().FromString,
+    )
+
+
+@cache
 def _client() -> Any:
     from google.pubsub_v1 import PublisherClient
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
@@ -71,6 +83,5 @@ def _start(topic: str, ordering_key: str, queue: Sequence[Letter]) -> Any:
     for letter in queue[:_MOST_MESSAGES]:
         message = request.messages.add(data=letter.payload.encode(), ordering_key=ordering_key)
         message.attributes.update(letter.attributes)
-    call = _client().transport.publish
     metadata = [to_grpc_metadata((("topic", path),))]  # type: ignore[no-untyped-call]
-    return call.future(PublishRequest(request), timeout=_TIMEOUT, metadata=metadata)
+    return _publish().future(request, timeout=_TIMEOUT, metadata=metadata)
