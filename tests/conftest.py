@@ -7,9 +7,11 @@ and Scheduler would send, when they would, and see the answer.
 import base64
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -51,20 +53,25 @@ class House:
 
     cloud: RunningCloud
     _apps: dict[str, Flask] = field(default_factory=dict)
+    _owning: threading.Lock = field(default_factory=threading.Lock)
 
     def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """Rows seen by the database's owner, past row-level security."""
+        with self._owning:
+            found = self._owner.run(query, **parameters) or []
+            names = [column["name"] for column in self._owner.columns or []]
+            return [dict(zip(names, row, strict=True)) for row in found]
+
+    @cached_property
+    def _owner(self) -> pg8000.native.Connection:
         url = make_url(self.cloud.admin_url)
-        connection = pg8000.native.Connection(
+        return pg8000.native.Connection(
             url.username or "", password=url.password, host=url.host or "", port=url.port or 0,
             database=url.database,
         )  # fmt: skip
-        try:
-            found = connection.run(query, **parameters) or []
-            names = [column["name"] for column in connection.columns or []]
-            return [dict(zip(names, row, strict=True)) for row in found]
-        finally:
-            connection.close()
+
+    def close(self) -> None:
+        self._owner.close()
 
     def client(self, function: str) -> FlaskClient:
         """The function's HTTP surface, in process; each thread takes a client of its own."""
@@ -213,7 +220,9 @@ def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         cloud.env["FUNCTIONS_URL"] = "http://127.0.0.1:9/{function}"
         os.environ.update(cloud.env)
         clock.use(cloud.cloud.ground.clock.now)
-        yield House(cloud)
+        made = House(cloud)
+        yield made
+        made.close()
         clock.use(None)
         for name in cloud.env:
             os.environ.pop(name, None)
