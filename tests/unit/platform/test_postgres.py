@@ -1,0 +1,91 @@
+"""What goes into SQL as text is checked, and connections outlive the server's restarts."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from shared.kernel.ids import ClinicId
+from shared.platform import postgres
+from shared.platform.postgres import literal
+from shared.platform.unit_of_work import Cause, sql, transaction
+from tests.conftest import BERLIN, House
+
+VALUE = "0198c0de-0000-7000-8000-00000000beef"
+
+
+@pytest.mark.parametrize(
+    "text", ["'", "x'; DROP TABLE y; --", "two words", "", "a\\b", "a\nb", "ä", "$$"]
+)
+def test_only_plain_words_become_literals(text: str) -> None:
+    with pytest.raises(ValueError, match="only plain words"):
+        literal(text)
+
+
+@pytest.mark.parametrize("items", [["fine", "it's"], [["nested'"]]])
+def test_lists_are_checked_item_by_item(items: list[Any]) -> None:
+    with pytest.raises(ValueError, match="only plain words"):
+        literal(items)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, "NULL"),
+        (7, "7"),
+        (True, "True"),
+        (UUID(VALUE), f"'{VALUE}'::uuid"),
+        (ClinicId(VALUE), f"'{VALUE}'::uuid"),
+        (datetime(2026, 1, 1, tzinfo=UTC), "'2026-01-01T00:00:00+00:00'::timestamptz"),
+        ("contract.renewal", "'contract.renewal'"),
+        (["a", "b"], "ARRAY['a', 'b']"),
+    ],
+)
+def test_a_value_is_written_as_postgres_reads_it(value: Any, written: str) -> None:
+    assert literal(value) == written
+
+
+def ask() -> Any:
+    with transaction(BERLIN, "test", Cause("test")) as work:
+        return sql(work).execute(text("SELECT CAST(:n AS int)"), {"n": 7}).scalar()
+
+
+def test_a_connection_that_died_in_the_pool_is_replaced(house: House) -> None:
+    ask()
+    house.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'clinicloop_app'"
+    )
+    assert ask() == 7
+
+
+def test_a_statement_survives_a_change_of_its_table(house: House) -> None:
+    """A server refuses a prepared statement whose result changed shape, once."""
+
+    def names() -> Any:
+        with transaction(BERLIN, "test", Cause("test")) as work:
+            found = sql(work).execute(
+                text("SELECT * FROM customers.customers WHERE email = :e"), {"e": "x"}
+            )
+            return len(list(found.keys()))
+
+    before = names()
+    house.rows("ALTER TABLE customers.customers ADD COLUMN probe text")
+    try:
+        answers = []
+        for _ in range(3):
+            try:
+                answers.append(names())
+            except Exception:  # noqa: BLE001 -- one refusal per connection is Postgres' rule
+                answers.append(0)
+        assert answers[-1] == before + 1
+    finally:
+        house.rows("ALTER TABLE customers.customers DROP COLUMN probe")
+        postgres.engine().dispose()
+
+
+def test_a_statement_that_takes_too_long_is_ended(house: House) -> None:
+    with transaction(BERLIN, "test", Cause("test")) as work:
+        limit = sql(work).execute(text("SHOW statement_timeout")).scalar()
+    assert limit == "20s"
