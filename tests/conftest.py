@@ -6,7 +6,6 @@ and Scheduler would send, when they would, and see the answer.
 
 import base64
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -218,23 +217,25 @@ def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     options = Options(folder=folder, throwaway=True, frozen=True)
     with running(options, frozenset(PARTS) - {"host", "scheduler"}) as cloud:
         cloud.env["FUNCTIONS_URL"] = "http://127.0.0.1:9/{function}"
-        os.environ.update(cloud.env)
-        clock.use(cloud.cloud.ground.clock.now)
         made = House(cloud)
         yield made
         made.close()
-        clock.use(None)
-        for name in cloud.env:
-            os.environ.pop(name, None)
 
 
 @pytest.fixture
-def house(_house: House) -> House:
-    """The house with empty tables, two clinics, no faults, and a clock that stands still."""
+def house(_house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """The house with empty tables, two clinics, no faults, and a clock that stands still.
+
+    Its environment is the process's for the length of the test alone: other tests start clouds.
+    """
+    for name, value in _house.cloud.env.items():
+        monkeypatch.setenv(name, value)
+    clock.use(_house.cloud.cloud.ground.clock.now)
     _house.cloud.heal()
     _house.rows(_EMPTY)
     _house.rows(
         f"INSERT INTO platform.clinics (id, name, time_zone) VALUES "
         f"('{BERLIN}', 'Berlin', 'Europe/Berlin'), ('{KOLKATA}', 'Kolkata', 'Asia/Kolkata')"
     )
-    return _house
+    yield _house
+    clock.use(None)

@@ -94,6 +94,7 @@ def _lives(stage: Stage) -> list[Fact]:
     successors = Counter(
         str(row["predecessor_id"]) for row in rows.values() if row["predecessor_id"]
     )
+    single = sum(successors[contract] == 1 for contract in renewed)
     facts = [
         Fact(f"First contracts that are {status}", expected[status], found[status])
         for status in sorted(expected)
@@ -101,9 +102,8 @@ def _lives(stage: Stage) -> list[Fact]:
     return [
         *facts,
         Fact("Contracts in another state than their life asks", 0, len(wrong)),
-        Fact(
-            "Successors, one for each renewed contract", dict.fromkeys(renewed, 1), dict(successors)
-        ),
+        Fact("Renewed contracts with exactly one successor", len(renewed), single),
+        Fact("Contracts that succeed another one", len(renewed), successors.total()),
         Fact("cf_contract_id at Chargebee of contracts that run", 0, _wrong_links(stage, rows)),
         Fact("Completed upfront terms reset to monthly, metadata cleared", 0, _not_reset(stage)),
     ]

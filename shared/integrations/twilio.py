@@ -59,6 +59,12 @@ class TwilioSettings(Settings):
     public_webhooks_url: str | None = None
 
 
+class TwilioWebhookSettings(Settings):
+    """What Twilio signs its webhooks with."""
+
+    twilio_auth_token: str
+
+
 class Twilio:
     """A sender of SMS: from the account's number, or from a messaging service."""
 
@@ -177,7 +183,7 @@ def verify(delivery: Delivery) -> str:
     from twilio.request_validator import RequestValidator
 
     form = _form(delivery.body)
-    validator = RequestValidator(load(TwilioSettings).twilio_auth_token)
+    validator = RequestValidator(load(TwilioWebhookSettings).twilio_auth_token)
     signature = delivery.headers.get("X-Twilio-Signature", "")
     if not validator.validate(delivery.url, form, signature):
         raise Unauthenticated("bad-signature", "The webhook's signature does not match.")

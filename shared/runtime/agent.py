@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import Request, Response
-from pg8000.exceptions import InterfaceError
+from pg8000.exceptions import DatabaseError, InterfaceError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from shared.kernel import clock
@@ -42,6 +42,8 @@ MOST_ATTEMPTS = 5
 
 Handler = Callable[..., Any]
 _LONGEST_BODY = 10 << 20
+_PASSING_STATES = ("08", "40", "53", "57P")
+"""SQLSTATE classes: connection, roll-back, resources, and the server's own coming and going."""
 
 
 def _no_vendors() -> Any:
@@ -236,8 +238,17 @@ def _uuid(text: str) -> UUID:
 
 
 def _database_is_away(error: Exception) -> bool:
+    """Whether the database cannot be reached, starts up, is full, or asks to try again.
+
+    pg8000 has one exception class for nearly every SQLSTATE, so the state itself is read:
+    https://www.postgresql.org/docs/current/errcodes-appendix.html
+    """
     away = isinstance(error, InterfaceError | OperationalError)
-    return away or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    if away or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return True
+    said = getattr(error, "orig", error)
+    fields = said.args[0] if isinstance(said, DatabaseError) and said.args else None
+    return isinstance(fields, dict) and str(fields.get("C", "")).startswith(_PASSING_STATES)
 
 
 def _reason(error: Exception) -> str:

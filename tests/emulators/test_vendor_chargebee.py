@@ -8,6 +8,7 @@ from chargebee import APIError, InvalidRequestError, OperationFailedError, Payme
 from emulators.faults import Fault, FaultKind
 from tests.emulators.vendor_chargebee_site import (
     MONTHLY,
+    QUARTERLY,
     SIX_MONTHS,
     World,
     client,
@@ -20,7 +21,7 @@ __all__ = ["receiver", "world"]
 
 def test_catalog_is_there_from_the_start(world: World) -> None:
     prices = world.sdk.ItemPrice.list({"item_id": {"is": "hair-loss"}}).list
-    assert [row.item_price.id for row in prices] == [MONTHLY, SIX_MONTHS]
+    assert [row.item_price.id for row in prices] == [MONTHLY, QUARTERLY, SIX_MONTHS]
     upfront = world.sdk.ItemPrice.retrieve(SIX_MONTHS).item_price
     assert (upfront.period, upfront.period_unit, upfront.price) == (6, "month", 19_900)
 

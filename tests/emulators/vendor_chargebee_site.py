@@ -16,6 +16,7 @@ from emulators.vendors.chargebee import Chargebee
 from tests.emulators.conftest import Loop
 
 MONTHLY = "hair-loss-monthly-EUR"
+QUARTERLY = "hair-loss-quarterly-EUR"
 SIX_MONTHS = "hair-loss-6month-EUR"
 
 
