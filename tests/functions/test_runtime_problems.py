@@ -1,6 +1,7 @@
 """Whatever goes wrong leaves as a problem document (RFC 9457) that says nothing it must not."""
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from werkzeug.test import TestResponse
 from shared.kernel import errors
 from shared.kernel.tenancy import Role
 from shared.kernel.work import Idle, Work
+from shared.platform import telemetry
 from shared.runtime.agent import Agent
 from tests.conftest import BERLIN, House
 
@@ -71,14 +73,24 @@ def test_what_passes_is_tried_again(house: House, error: Exception) -> None:
     assert problem(failing(house, error))["status"] == 503
 
 
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What the functions logged meanwhile."""
+    telemetry._logger.cache_clear()
+    yield lambda: capsys.readouterr().err
+    telemetry._logger.cache_clear()
+
+
 def test_an_unexpected_error_says_nothing_of_itself(
-    house: House, capsys: pytest.CaptureFixture[str]
+    house: House, logged: Callable[[], str]
 ) -> None:
     answer = failing(house, ValueError("Ada Example"))
     assert problem(answer)["type"] == f"{URN}internal"
     assert "Ada" not in answer.text
-    printed = capsys.readouterr()
-    assert "Ada" not in printed.err + printed.out
+    (line,) = logged().splitlines()
+    entry = json.loads(line)
+    assert (entry["message"], entry["error"]) == ("unhandled", "ValueError")
+    assert "Ada" not in line
 
 
 @pytest.mark.parametrize(
