@@ -12,20 +12,16 @@ from typing import Any
 from uuid import UUID
 
 from flask import Request, Response
-from pg8000.exceptions import DatabaseError, InterfaceError
-from sqlalchemy.exc import DBAPIError, OperationalError
 
 from shared.kernel import clock
-from shared.kernel.errors import DomainError, NotFound, VendorError
+from shared.kernel.errors import DomainError, NotFound
 from shared.kernel.event import Event
 from shared.kernel.work import Effect, Idle, Mirroring, Timer, Work
 from shared.platform import dead_letters, timers
 from shared.platform.settings import refuse_emulators_in_production
 from shared.platform.telemetry import log
-from shared.runtime import auth, messages, problems
+from shared.runtime import auth, messages, parking, problems
 from shared.runtime.handlers import (
-    PERMANENT,
-    TRANSIENT,
     Cron,
     Handling,
     Mirror,
@@ -37,13 +33,8 @@ from shared.runtime.handlers import (
     run_timer,
 )
 
-MOST_ATTEMPTS = 5
-"""After so many attempts at an unexpected failure the message is parked, whole, with the reason."""
-
 Handler = Callable[..., Any]
 _LONGEST_BODY = 10 << 20
-_PASSING_STATES = ("08", "40", "53", "57P")
-"""SQLSTATE classes: connection, roll-back, resources, and the server's own coming and going."""
 
 
 def _no_vendors() -> Any:
@@ -143,54 +134,68 @@ class Agent:
             return Response(status=200)
         if serve is None or request.method != "POST":
             return problems.problem(404, "not-found", "There is no such trigger.")
+        if (request.content_length or 0) > _LONGEST_BODY:
+            return problems.problem(413, "too-large", "The body is larger than any message.")
         try:
             return serve(request, rest)
         except DomainError as error:
             return problems.of_domain_error(error)
-        except TRANSIENT as error:
+        except Exception as error:  # noqa: BLE001 -- the edge: everything becomes an answer
+            if not parking.passes(error):
+                return problems.of_anything(error)
             log.warning("will_retry", function=self.name, error=type(error).__name__)
             return problems.problem(503, "try-again", "It will be tried again.")
-        except Exception as error:  # noqa: BLE001 -- the edge: everything becomes an answer
-            return problems.of_anything(error)
 
     def _serve_event(self, request: Request, _: str) -> Response:
         auth.require_service(request.headers, self.name, "pubsub")
-        self._deliver(request.get_data(), "/events")
+        self._deliver(request.get_data())
         return Response(status=204)
 
-    def _deliver(self, body: bytes, path: str) -> None:
-        """Run every handler of a push; what cannot succeed is parked and counts as delivered."""
-        handler_name, attributes, attempt = "", {}, 1
+    def _deliver(self, body: bytes, only: str = "") -> bool:
+        """Run the handlers of a push (or the one named `only`), whatever becomes of the others.
+
+        One that cannot succeed is parked under its name. What can is tried again: then the first
+        such error is raised in the end. Answers whether anything was parked.
+        """
+        push = messages.Push({}, b"", 1)
         try:
             push = messages.read_push(body)
-            attributes, attempt = push.attributes, push.attempt
-            for kind, handler in self._by_type.get(push.type, ()):
-                handler_name = handler.name
-                handler.run(self.name, messages.read_event(push, kind))
-        except Exception as error:
-            if not self._hopeless(error, attempt):
-                raise
-            reason = _reason(error)
-            now = clock.now()
-            dead_letters.park(self.name, handler_name, path, reason, attributes, body, now)
-            log.error("parked", function=self.name, handler=handler_name, reason=reason)
-
-    @staticmethod
-    def _hopeless(error: Exception, attempt: int) -> bool:
-        if isinstance(error, (*PERMANENT, messages.Malformed)):
+        except messages.Malformed as error:
+            self._park("", "/events", error, push, body)
             return True
-        if isinstance(error, TRANSIENT) or _database_is_away(error):
-            return False
-        return attempt >= MOST_ATTEMPTS
+        parked, again = False, None
+        for kind, handler in self._by_type.get(push.type, ()):
+            if only in ("", handler.name):
+                try:
+                    handler.run(self.name, messages.read_event(push, kind))
+                except Exception as error:  # noqa: BLE001 -- judged, then parked or raised
+                    if parking.hopeless(error, push.attempt):
+                        self._park(handler.name, "/events", error, push, body)
+                        parked = True
+                    else:
+                        again = again or error
+        if again is not None:
+            raise again
+        return parked
+
+    def _park(
+        self, handler: str, path: str, error: Exception, push: messages.Push, body: bytes
+    ) -> None:
+        reason = parking.reason(error)
+        dead_letters.park(self.name, handler, path, reason, push.attributes, body, clock.now())
+        log.error("parked", function=self.name, handler=handler, reason=reason)
 
     def _serve_timer(self, request: Request, _: str) -> Response:
         auth.require_service(request.headers, self.name, "tasks")
         body = request.get_data()
+        tries = request.headers.get("X-CloudTasks-TaskRetryCount", "0")
+        attempt = 1 + int(tries) if tries.isdecimal() else 1
         try:
             run_timer(self.name, self.timers, *messages.read_task(body))
-        except (*PERMANENT, messages.Malformed) as error:
-            now = clock.now()
-            dead_letters.park(self.name, "", "/timers", _reason(error), {}, body, now)
+        except Exception as error:
+            if not parking.hopeless(error, attempt):
+                raise
+            self._park("", "/timers", error, messages.Push({}, b"", attempt), body)
             if not isinstance(error, messages.Malformed):
                 timers.park(*messages.read_task(body))
         return Response(status=204)
@@ -210,7 +215,10 @@ class Agent:
             raise NotFound("not-found", "There is no such trigger.")
         auth.require_service(request.headers, self.name, "pubsub")
         body = request.get_data()
-        attributes = messages.read_push(body).attributes
+        try:
+            attributes = messages.read_push(body).attributes
+        except messages.Malformed:
+            attributes = {}
         subscription = attributes.get("CloudPubSubDeadLetterSourceSubscription", "")
         function = subscription.partition("--")[0].replace("-", "_") or self.name
         reason = "Pub/Sub gave up delivering it"
@@ -224,8 +232,8 @@ class Agent:
             raise NotFound("not-found", "There is no such dead letter.")
         if found.path == "/timers":
             run_timer(self.name, self.timers, *messages.read_task(found.body))
-        else:
-            self._deliver(found.body, found.path)
+        elif self._deliver(found.body, found.handler):
+            return Response(status=204)  # parked anew: the letter waits for another replay
         dead_letters.mark_replayed(found.id, clock.now())
         return Response(status=204)
 
@@ -235,24 +243,3 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise NotFound("not-found", "There is no such dead letter.") from None
-
-
-def _database_is_away(error: Exception) -> bool:
-    """Whether the database cannot be reached, starts up, is full, or asks to try again.
-
-    pg8000 has one exception class for nearly every SQLSTATE, so the state itself is read:
-    https://www.postgresql.org/docs/current/errcodes-appendix.html
-    """
-    away = isinstance(error, InterfaceError | OperationalError)
-    if away or (isinstance(error, DBAPIError) and error.connection_invalidated):
-        return True
-    said = getattr(error, "orig", error)
-    fields = said.args[0] if isinstance(said, DatabaseError) and said.args else None
-    return isinstance(fields, dict) and str(fields.get("C", "")).startswith(_PASSING_STATES)
-
-
-def _reason(error: Exception) -> str:
-    """What is kept of an error: never a value that came with the message."""
-    if isinstance(error, DomainError | VendorError | messages.Malformed):
-        return f"{type(error).__name__}: {error}"
-    return type(error).__name__
