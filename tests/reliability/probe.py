@@ -35,14 +35,14 @@ class Vendor:
     """Happens while a call is under way."""
 
     def call(self, key: str) -> Any:
-        return self._answer("call", key, self.answers, "taken")
-
-    def find(self, key: str) -> Any:
-        return self._answer("find", key, self.found, None)
-
-    def _answer(self, what: str, key: str, answers: list[Any], otherwise: Any) -> Any:
-        self.asked.append(what)
         self.keys.add(key)
+        return self._answer("call", self.answers, "taken")
+
+    def find(self) -> Any:
+        return self._answer("find", self.found, None)
+
+    def _answer(self, what: str, answers: list[Any], otherwise: Any) -> Any:
+        self.asked.append(what)
         self.during()
         answer = answers.pop(0) if answers else otherwise
         if isinstance(answer, BaseException):

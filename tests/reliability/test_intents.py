@@ -30,8 +30,8 @@ def declare(probe: Probe, **parts: Any) -> None:
         assert outcome == "taken"
         probe.note(work)
 
-    def find(request: str, vendor: Vendor, key: str) -> Any:
-        return vendor.find(key)
+    def find(request: str, vendor: Vendor, _: Any) -> Any:
+        return vendor.find()
 
     steps: dict[str, Any] = {"prepare": prepare, "call": call, "record": record, "find": find}
     effect: Effect[str, str] = Effect(**(steps | parts))
