@@ -5,6 +5,7 @@ both times, so that the device shows it once: that is what repeating a call reli
 https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages
 """
 
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -58,7 +59,7 @@ class Fcm:
                 raise error
             return str(answer.json()["name"])
 
-    def find(self, envelope: Envelope) -> str | None:  # noqa: ARG002
+    def find(self, envelope: Envelope, called_at: datetime) -> str | None:  # noqa: ARG002
         """Always None: see the module."""
         return None
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Protocol
 from urllib.error import URLError
@@ -99,14 +99,14 @@ class SendGrid:
             answer = self._client.mail.send.post(request_body=mail)
             return str(answer.headers["X-Message-Id"])
 
-    def find(self, envelope: Envelope) -> str | None:
+    def find(self, envelope: Envelope, called_at: datetime) -> str | None:
         with calling(VENDOR, _translate):
             query = {"query": f"unique_args['message']=\"{envelope.message_id}\"", "limit": 1}
             answer = self._client.messages.get(query_params=query)
             found = json.loads(answer.body)["messages"]
         if found:
             return str(found[0]["msg_id"])
-        if clock.now() - envelope.attempted_at < FEED_LAG:
+        if clock.now() - called_at < FEED_LAG:
             raise OutcomeUnknown(VENDOR, "it may not be in the activity feed yet")
         return None
 

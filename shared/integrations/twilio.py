@@ -10,6 +10,7 @@ even before the answer to the call did.
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -108,7 +109,7 @@ class Twilio:
             )
             return str(message.sid)
 
-    def find(self, envelope: Envelope) -> str | None:
+    def find(self, envelope: Envelope, called_at: datetime) -> str | None:  # noqa: ARG002
         with calling(self._name, self._translate):
             to = envelope.to.reveal()
             for message in self._client.messages.list(to=to, limit=_LOOK_AT_MOST):

@@ -72,16 +72,16 @@ class Effect(Generic[Request, Outcome]):
     `prepare(event, work)` runs in the transaction that claims the intent, and gives the request, or
     None when there is nothing to tell. `call(request, vendors, key)` runs outside any transaction;
     `key` is the idempotency key of this intent. `record(outcome, event, work)` closes the intent.
-    After a crash or time-out in between, `find(request, vendors, key)` asks what happened
-    (None: it did not happen). Leave `find` out only where the vendor itself honours the key, so
-    that calling again is safe. `refuse(reason, event, work)` is told when the vendor said no for
-    good; without it the event is parked.
+    After a crash or time-out in between, `find(request, vendors, called_at)` asks what became of
+    the call made at that instant (None: it did not happen). Leave `find` out only where the vendor
+    itself honours the key, so that calling again is safe. `refuse(reason, event, work)` is told
+    when the vendor said no for good; without it the event is parked.
     """
 
     prepare: Callable[[Any, Work], Request | None]
     call: Callable[[Request, Any, str], Outcome]
     record: Callable[[Outcome, Any, Work], Any]
-    find: Callable[[Request, Any, str], Outcome | None] | None = None
+    find: Callable[[Request, Any, datetime], Outcome | None] | None = None
     refuse: Callable[[str, Any, Work], None] | None = None
 
 

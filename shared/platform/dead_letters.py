@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
-import uuid_utils.compat
-from sqlalchemy import insert, text
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
 
 from shared.platform import postgres, tables
 
@@ -31,8 +32,12 @@ def park(
     body: bytes,
     now: datetime,
 ) -> UUID:
-    """Keep a message in a transaction of its own; answers its id. `reason` carries no PHI."""
-    parked = uuid_utils.compat.uuid7()
+    """Keep a message in a transaction of its own; answers its id. `reason` carries no PHI.
+
+    The same event parked again for the same handler is the same letter, not replayed yet.
+    """
+    what = attributes.get("ce-id") or sha256(body).hexdigest()
+    parked = uuid5(NAMESPACE_URL, f"{function}/{handler}{path}:{what}")
     row = {
         "id": parked,
         "function": function,
@@ -44,7 +49,9 @@ def park(
         "created_at": now,
     }
     with postgres.begin(None) as (connection, _):
-        connection.execute(insert(tables.dead_letters), row)
+        new = insert(tables.dead_letters).values(row)
+        again = {"reason": reason, "created_at": now, "replayed_at": None}
+        connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=again))
     return parked
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import pg8000.legacy
 import sqlalchemy
-from pg8000.core import make_params
+from pg8000.core import IN_FAILED_TRANSACTION, make_params
 from pg8000.dbapi import convert_paramstyle
 from pg8000.exceptions import DatabaseError, InterfaceError
 from sqlalchemy import Connection, Engine
@@ -89,6 +89,7 @@ def make_engine(settings: DatabaseSettings) -> Engine:
         connection.commit = _Commit(connection)
         connection.execute_simple(f"SET statement_timeout = {settings.statement_timeout_ms}")
         connection.execute_simple("SET TIME ZONE 'UTC'")
+        connection.execute_simple("SET standard_conforming_strings = on")  # `quoted` counts on it
 
     return made
 
@@ -181,6 +182,12 @@ def run_simple(connection: Connection, script: str) -> Any:
     """
     driver: Any = connection.connection.driver_connection
     return driver.execute_simple(script).rows
+
+
+def usable(connection: Connection) -> bool:
+    """Whether the transaction takes statements: one that failed only takes its roll-back."""
+    driver: Any = connection.connection.driver_connection
+    return bool(driver._transaction_status != IN_FAILED_TRANSACTION)
 
 
 def run_once(script: str) -> Any:

@@ -61,6 +61,7 @@ intents = platform_table(
     Column("event_id", Uuid, primary_key=True),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("called_at", Instant),
     Column("leased_until", Instant),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     Index("ix_intents_updated_at", "updated_at"),

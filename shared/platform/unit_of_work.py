@@ -74,9 +74,12 @@ class Transaction:
     def within(self, clinic_id: ClinicId) -> Iterator[None]:
         outer, self._clinic_id = self._clinic_id, clinic_id
         postgres.run_simple(self.connection, postgres.tenant_statement(clinic_id))
-        yield
-        self._clinic_id = outer
-        postgres.run_simple(self.connection, postgres.tenant_statement(outer))
+        try:
+            yield
+        finally:
+            self._clinic_id = outer
+            if postgres.usable(self.connection):
+                postgres.run_simple(self.connection, postgres.tenant_statement(outer))
 
 
 def sql(work: Work) -> Connection:

@@ -1,6 +1,7 @@
 """How each kind of handler runs: what is claimed, what commits when, and when it is left alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from shared.kernel.errors import (
 from shared.kernel.event import Event, Occurrence
 from shared.kernel.work import Effect, Idle, Mirroring, Timer, Work
 from shared.platform import inbox, intents, timers
-from shared.platform.intents import IntentState
+from shared.platform.intents import Claim, IntentState
 from shared.platform.unit_of_work import Cause
 from shared.runtime.delivery import committed
 
@@ -52,59 +53,72 @@ class VendorCall:
 
     def run(self, function: str, occurrence: Occurrence) -> None:
         event, cause = occurrence.event, _cause(occurrence)
-        key = f"{occurrence.id}:{self.name}"
         claim_sql = intents.claim_statement(self.name, occurrence.id, clock.now())
         with committed(occurrence.clinic_id, function, cause, claim_sql) as work:
             claim = intents.claimed(work.connection, work.opened, self.name, occurrence.id)
             if claim.closed:
                 return
             if claim.before is None:
-                raise Busy(key)
+                raise Busy(self.name)
             request = self.effect.prepare(event, work)
             if request is None:
-                work.closing.append(self._closed(occurrence, IntentState.DONE))
+                work.closing.append(self._closing(occurrence, claim, IntentState.DONE))
                 return
         try:
-            outcome = self._tell(request, key, claim.before)
+            outcome = self._tell(request, occurrence, claim)
         except VendorRefused as refusal:
-            self._refused(function, occurrence, refusal)
+            self._refused(function, occurrence, claim, refusal)
             return
         except VendorUnavailable:
-            intents.reopen(self.name, occurrence.id, IntentState.OPEN)
+            intents.reopen(self.name, occurrence.id, claim.attempt, IntentState.OPEN)
             raise
         except Exception:
-            intents.reopen(self.name, occurrence.id, IntentState.UNKNOWN)
+            intents.reopen(self.name, occurrence.id, claim.attempt, IntentState.UNKNOWN)
             raise
-        with committed(occurrence.clinic_id, function, cause) as work:
+        with self._recording(function, occurrence, claim, IntentState.DONE) as work:
             self.effect.record(outcome, event, work)
-            work.closing.append(self._closed(occurrence, IntentState.DONE))
 
-    def _closed(self, occurrence: Occurrence, state: IntentState) -> str:
-        return intents.close_statement(self.name, occurrence.id, state)
+    @contextmanager
+    def _recording(
+        self, function: str, occurrence: Occurrence, claim: Claim, state: IntentState
+    ) -> Iterator[Work]:
+        """The transaction that closes the intent, while it is still this attempt's."""
+        close = f"{self._closing(occurrence, claim, state)} RETURNING 1"
+        with committed(occurrence.clinic_id, function, _cause(occurrence), close) as work:
+            if not work.opened:
+                raise Busy(self.name)
+            yield work
 
-    def _tell(self, request: Any, key: str, before: IntentState) -> Any:
+    def _closing(self, occurrence: Occurrence, claim: Claim, state: IntentState) -> str:
+        return intents.close_statement(self.name, occurrence.id, claim.attempt, state)
+
+    def _tell(self, request: Any, occurrence: Occurrence, claim: Claim) -> Any:
         vendors = self.vendors()
-        if before is IntentState.UNKNOWN and self.effect.find is not None:
-            found = self._found(self.effect.find, request, vendors, key)
+        if claim.before is IntentState.UNKNOWN:
+            found = self._found(request, vendors, claim)
             if found is not None:
                 return found
-        return self.effect.call(request, vendors, key)
+            if not intents.call_again(self.name, occurrence.id, claim.attempt, clock.now()):
+                raise Busy(self.name)
+        return self.effect.call(request, vendors, f"{occurrence.id}:{self.name}")
 
-    @staticmethod
-    def _found(find: Callable[[Any, Any, str], Any], request: Any, vendors: Any, key: str) -> Any:
+    def _found(self, request: Any, vendors: Any, claim: Claim) -> Any:
         """Look up; a look-up that fails leaves the outcome as unknown as it was."""
+        if self.effect.find is None:
+            return None
         try:
-            return find(request, vendors, key)
+            return self.effect.find(request, vendors, claim.called_at or clock.now())
         except VendorError as error:
             raise OutcomeUnknown(error.vendor, error.reason) from error
 
-    def _refused(self, function: str, occurrence: Occurrence, refusal: VendorRefused) -> None:
+    def _refused(
+        self, function: str, occurrence: Occurrence, claim: Claim, refusal: VendorRefused
+    ) -> None:
         if self.effect.refuse is None:
-            intents.reopen(self.name, occurrence.id, IntentState.OPEN)
+            intents.reopen(self.name, occurrence.id, claim.attempt, IntentState.OPEN)
             raise refusal
-        with committed(occurrence.clinic_id, function, _cause(occurrence)) as work:
+        with self._recording(function, occurrence, claim, IntentState.REFUSED) as work:
             self.effect.refuse(refusal.reason, occurrence.event, work)
-            work.closing.append(self._closed(occurrence, IntentState.REFUSED))
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ def read_push(body: bytes) -> Push:
         attempt = int(parsed.get("deliveryAttempt") or 1)
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
         raise Malformed("the body is not a Pub/Sub push") from None
-    if not isinstance(attributes, dict):
-        raise Malformed("the attributes are not a mapping")
+    if not isinstance(attributes, dict) or not attributes.get("ce-type"):
+        raise Malformed("the message does not say its type")
     return Push(attributes, data, attempt)
 
 

@@ -81,6 +81,13 @@ def of_http_exception(error: HTTPException) -> Response:
     return response
 
 
+def try_again() -> Response:
+    """503 for what passes by itself."""
+    response = problem(503, "try-again", "It did not work just now; send the request again.")
+    response.headers["Retry-After"] = "1"
+    return response
+
+
 def of_anything(error: Exception) -> Response:
     """500 without a word about the cause: the log has its type and place."""
     frame = error.__traceback__

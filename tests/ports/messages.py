@@ -3,14 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from shared.domains.notifications.ports import Envelope
 from shared.integrations import vendor_call
-from shared.kernel import clock
 from shared.kernel.errors import OutcomeUnknown, VendorError, VendorRefused, VendorUnavailable
 from shared.kernel.ids import ClinicId, MessageId
 from shared.kernel.phi import Phi
@@ -33,8 +31,8 @@ class Inbound:
     body: bytes
 
 
-def envelope(to: str, text: str = "Please check the portal.", age: float = 0) -> Envelope:
-    """A message first attempted `age` seconds ago."""
+def envelope(to: str, text: str = "Please check the portal.") -> Envelope:
+    """A message to be sent."""
     message_id = MessageId.new()
     return Envelope(
         clinic_id=ClinicId.new(),
@@ -43,7 +41,6 @@ def envelope(to: str, text: str = "Please check the portal.", age: float = 0) ->
         to=Phi(to),
         subject="News",
         text=text,
-        attempted_at=clock.now() - timedelta(seconds=age),
     )
 
 

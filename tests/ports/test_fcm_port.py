@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.integrations.fcm import Fcm
+from shared.kernel import clock
 from tests.conftest import House
 from tests.ports.messages import NOWHERE, envelope, fails, fresh
 
@@ -34,7 +35,7 @@ def test_a_push_shows_once_however_often_it_is_sent(sender: Fcm, house: House) -
 def test_fcm_cannot_be_asked(sender: Fcm) -> None:
     message = envelope("device-canary-2")
     sender.send(message)
-    assert sender.find(message) is None
+    assert sender.find(message, clock.now()) is None
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from shared.domains.notifications.model import MessageStatus
 from shared.domains.notifications.ports import OPTED_OUT, OptOut, Report
 from shared.events.messages import MessageFailure
 from shared.integrations import twilio
+from shared.kernel import clock
 from shared.kernel.errors import Invalid, Unauthenticated
 from shared.kernel.ids import ClinicId, MessageId
 from shared.kernel.phi import Phi
@@ -37,16 +38,16 @@ def inbound(form: dict[str, str], url: str = URL, token: str = TOKEN) -> Inbound
 
 def test_what_was_sent_is_found(sender: twilio.Twilio) -> None:
     message = envelope("+4915900000001")
-    assert sender.find(message) is None
+    assert sender.find(message, clock.now()) is None
     sid = sender.send(message)
     assert sid.startswith("SM")
-    assert sender.find(message) == sid
+    assert sender.find(message, clock.now()) == sid
 
 
 def test_the_same_words_to_the_same_number_are_another_message(sender: twilio.Twilio) -> None:
     first, second = envelope("+4915900000002"), envelope("+4915900000002")
     sender.send(first)
-    assert sender.find(second) is None
+    assert sender.find(second, clock.now()) is None
 
 
 def test_a_messaging_service_is_another_way_to_send(sender: twilio.Twilio, house: House) -> None:
@@ -55,7 +56,7 @@ def test_a_messaging_service_is_another_way_to_send(sender: twilio.Twilio, house
     sid = backup.send(message)
     backup.close()
     assert backup.name == "twilio-backup"
-    assert sender.find(message) == sid
+    assert sender.find(message, clock.now()) == sid
     [sent] = [entry for entry in house.cloud.inbox("twilio") if entry["id"] == sid]
     assert sent["body"]["service"] == "MG" + "2".zfill(32)
 
@@ -92,7 +93,7 @@ def test_a_lost_answer_is_unknown_and_found(sender: twilio.Twilio, house: House)
     message = envelope("+4915900000006")
     house.cloud.fault("twilio", "fail-after-success", count=1)
     fails("unknown", lambda: sender.send(message))
-    assert sender.find(message) is not None
+    assert sender.find(message, clock.now()) is not None
 
 
 def test_nobody_listening_is_unavailable(

@@ -234,7 +234,6 @@ def test_work_in_another_clinic_ends_with_its_block(rows_of_both: House) -> None
         assert (seen(work), work.clinic_id) == ([BERLIN], BERLIN)
 
 
-@pytest.mark.xfail(reason="`within` does not leave the clinic when its block fails")
 def test_a_failure_in_another_clinic_ends_with_its_block(rows_of_both: House) -> None:
     with transaction(BERLIN, "test", Cause("test")) as work:
         with pytest.raises(KeyError), work.within(KOLKATA):

@@ -1,6 +1,7 @@
 """Where vendors are spoken with: webhooks completed, retries and ends told, payments tracked."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from shared.domains.billing import commands, service, store
@@ -146,7 +147,7 @@ def _collect(request: Collection, vendors: HasBilling, key: str) -> Reports:
     return _after(request.vendor_id, vendors.billing)
 
 
-def _find_collection(request: Collection, vendors: HasBilling, key: str) -> Reports | None:  # noqa: ARG001
+def _find_collection(request: Collection, vendors: HasBilling, _: datetime) -> Reports | None:
     """What the invoice says of an attempt whose answer was lost; None when it was not made."""
     found = as_it_is(request.vendor_id, vendors.billing)
     made = [

@@ -44,10 +44,7 @@ class Recipients(Protocol):
 
 @dataclass(frozen=True)
 class Envelope:
-    """One rendered message. `reference` is in every SMS and finds it in a provider's records.
-
-    `attempted_at` is when a provider was first asked to send it (aware UTC).
-    """
+    """One rendered message. `reference` is in every SMS and finds it in a provider's records."""
 
     clinic_id: ClinicId
     message_id: MessageId
@@ -55,7 +52,6 @@ class Envelope:
     to: Phi[str]
     subject: str
     text: str
-    attempted_at: datetime
 
 
 class Sender(Protocol):
@@ -68,8 +64,11 @@ class Sender(Protocol):
         """Hand the message over; the provider's id of it. Raises `VendorError`."""
         ...
 
-    def find(self, envelope: Envelope) -> str | None:
-        """The provider's id of the message if it was taken earlier. Raises `VendorError`."""
+    def find(self, envelope: Envelope, called_at: datetime) -> str | None:
+        """The provider's id of the message if the call at `called_at` (aware UTC) handed it over.
+
+        Raises `VendorError`.
+        """
         ...
 
 

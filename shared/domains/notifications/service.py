@@ -191,12 +191,11 @@ def _prepare(event: MessageQueued, recipients: Recipients, work: Work) -> Sendin
     if contact is None or address is None or (first and not _allowed(message, work)):
         store.save(message.changed(work.now, status=MessageStatus.SUPPRESSED), work)
         return None
-    attempted_at = message.attempted_at or work.now
     sending = message.changed(
         work.now,
         status=MessageStatus.SENDING,
         attempts=message.attempts + 1,
-        attempted_at=attempted_at,
+        attempted_at=message.attempted_at or work.now,
     )
     store.save(sending, work)
     template = REGISTRY.get(message.template, message.channel)
@@ -208,7 +207,6 @@ def _prepare(event: MessageQueued, recipients: Recipients, work: Work) -> Sendin
         to=address,
         subject=text.subject,
         text=text.body,
-        attempted_at=attempted_at,
     )
     return Sending(sending, envelope, ZoneInfo(contact.time_zone))
 
@@ -231,9 +229,9 @@ def _first_to_take(senders: Sequence[Sender], envelope: Envelope) -> Taken:
     return Taken(senders[-1].name, senders[-1].send(envelope))
 
 
-def _find(sending: Sending, vendors: Vendors, _: str) -> Taken | None:
+def _find(sending: Sending, vendors: Vendors, called_at: datetime) -> Taken | None:
     for sender in vendors.senders[sending.message.channel]:
-        provider_id = sender.find(sending.envelope)
+        provider_id = sender.find(sending.envelope, called_at)
         if provider_id is not None:
             return Taken(sender.name, provider_id)
     return None

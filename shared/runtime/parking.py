@@ -1,0 +1,50 @@
+"""Which failures are worth another try, and which messages are parked instead."""
+
+from pg8000.exceptions import DatabaseError, InterfaceError
+from sqlalchemy import exc
+
+from shared.kernel.errors import DomainError, VendorError
+from shared.runtime import messages
+from shared.runtime.handlers import PERMANENT, TRANSIENT
+
+MOST_ATTEMPTS = 5
+"""After so many attempts at an unexpected failure the message is parked, whole, with the reason."""
+
+_PASSING_STATES = ("08", "40", "53", "55P03", "57")
+"""SQLSTATE classes: connection, roll-back, resources, lock and statement time-outs, the server's
+coming and going (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+
+def passes(error: Exception) -> bool:
+    """Whether trying again helps, for as long as it takes."""
+    return isinstance(error, TRANSIENT) or database_is_away(error)
+
+
+def hopeless(error: Exception, attempt: int) -> bool:
+    """Whether the message is parked now, at its `attempt`-th delivery (from 1)."""
+    if isinstance(error, (*PERMANENT, messages.Malformed)):
+        return True
+    return not passes(error) and attempt >= MOST_ATTEMPTS
+
+
+def database_is_away(error: Exception) -> bool:
+    """Whether the database cannot be reached, starts up, is full, or asks to try again.
+
+    pg8000 has one exception class for nearly every SQLSTATE, so the state itself is read.
+    """
+    if isinstance(error, InterfaceError | exc.InterfaceError | exc.OperationalError):
+        return True
+    if isinstance(error, exc.TimeoutError):  # no connection of the pool came free
+        return True
+    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+        return True
+    said = getattr(error, "orig", error)
+    fields = said.args[0] if isinstance(said, DatabaseError) and said.args else None
+    return isinstance(fields, dict) and str(fields.get("C", "")).startswith(_PASSING_STATES)
+
+
+def reason(error: Exception) -> str:
+    """What is kept of an error: never a value that came with the message."""
+    if isinstance(error, DomainError | VendorError | messages.Malformed):
+        return f"{type(error).__name__}: {error}"
+    return type(error).__name__
