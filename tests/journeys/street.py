@@ -106,7 +106,7 @@ class Street:
         self.stage.cloud.advance(journey.BEGINS + timedelta(days=day))
         self.stage.listen()
 
-    def live(self, disturb: Callable[[], object]) -> None:
+    def live(self, disturb: Callable[[], None]) -> None:
         """Five weeks. `disturb` is called where much is under way."""
         self.open()
         for seed in NEIGHBOURS:
@@ -126,10 +126,11 @@ class Street:
             passing.result()
         self.pass_until(37)
 
-    def crash(self, part: str) -> None:
-        """End a part abruptly and start it anew; look at the database by a new connection."""
-        self.stage.cloud.restart(part)
-        if part == "postgres" and "_database" in vars(self.stage):
+    def crash(self, *parts: str) -> None:
+        """End parts abruptly and start them anew; look at the database by a new connection."""
+        for part in parts:
+            self.stage.cloud.restart(part)
+        if "postgres" in parts and "_database" in vars(self.stage):
             with suppress(pg8000.exceptions.InterfaceError, OSError):
                 self.stage._database.close()
             del self.stage._database
@@ -221,7 +222,7 @@ def _shown(pushes: list[Any]) -> Counter[str]:
     return Counter(shown.values())
 
 
-def _at_support(sent: list[Any]) -> Counter[str]:
+def _at_support(sent: list[Any]) -> dict[str, int]:
     """Tickets and notes; saying again who somebody is changes nothing."""
     told = Counter(one.kind for one in sent)
     return told | {"user": min(told["user"], 1)}

@@ -4,10 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pg8000.exceptions import DatabaseError
-from sqlalchemy.exc import ProgrammingError
 
-from shared.runtime import agent
 from tests.journeys.street import facts, street
 
 pytestmark = pytest.mark.timeout(180)
@@ -49,18 +46,5 @@ def test_killed_and_restarted_it_ends_with_the_same_facts(
     parts: tuple[str, ...], undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     with street(tmp_path, durable="postgres" in parts) as troubled:
-        troubled.live(lambda: [troubled.crash(part) for part in parts])
+        troubled.live(lambda: troubled.crash(*parts))
         assert facts(troubled.stage) == undisturbed
-
-
-@pytest.mark.parametrize("state", ["57P01", "57P03", "08006", "40P01", "53300"])
-def test_a_database_that_comes_and_goes_is_waited_for(state: str) -> None:
-    said = DatabaseError({"S": "FATAL", "C": state, "M": "the database system is starting up"})
-    assert agent._database_is_away(said)
-    assert agent._database_is_away(ProgrammingError("SELECT 1", {}, said))
-
-
-@pytest.mark.parametrize("state", ["42601", "23514", "57014"])
-def test_a_statement_that_fails_by_itself_is_not_tried_for_ever(state: str) -> None:
-    said = DatabaseError({"S": "ERROR", "C": state, "M": "no"})
-    assert not agent._database_is_away(ProgrammingError("SELECT 1", {}, said))
