@@ -10,6 +10,7 @@ import base64
 import binascii
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cached_property
@@ -25,6 +26,7 @@ from shared.kernel.ids import ContractId
 from shared.platform.settings import Settings, load
 
 _VENDOR = "chargebee"
+_EVENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _PAGE = 100
 _CONNECT_SECONDS = 3
 _READ_SECONDS = 15
@@ -80,7 +82,7 @@ def verify_webhook(inbound: Inbound) -> str:
         event_id = json.loads(inbound.body)["id"]
     except (ValueError, KeyError, TypeError):
         event_id = None
-    if not isinstance(event_id, str) or not 0 < len(event_id) <= 200:
+    if not isinstance(event_id, str) or not _EVENT_ID.fullmatch(event_id):
         raise Invalid("webhook-unreadable", "The webhook is not a Chargebee event.")
     return event_id
 

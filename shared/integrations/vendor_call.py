@@ -66,12 +66,13 @@ def _judged(vendor: str, error: Exception) -> VendorError:
 def by_status(vendor: str, status: int, code: str = "") -> VendorError | None:
     """The error an HTTP status stands for; None for a success. `code` is the vendor's own, no PHI.
 
-    429 and 503 say that nothing was done. Other server errors may come after the deed.
+    429 says that nothing was done. A server error, also one of a proxy on the way, may come after
+    the deed.
     """
     if status < 400:
         return None
-    if status in (408, 429, 503):
+    if status == 429:
         return VendorUnavailable(vendor, f"{status} {code}".strip())
-    if status >= 500:
+    if status == 408 or status >= 500:
         return OutcomeUnknown(vendor, f"{status} {code}".strip())
     return VendorRefused(vendor, f"{status} {code}".strip())

@@ -9,6 +9,14 @@ from shared.kernel.ids import ClinicId, TypedId
 APPLICATION_ROLE = "clinicloop_app"
 TENANT = "NULLIF(current_setting('app.clinic_id', true), '')::uuid"
 
+ROWS = {
+    "clinic": f"clinic_id = {TENANT}",
+    "platform": "true",
+    "intake": f"{TENANT} IS NULL",
+}
+"""Which rows the application sees, by who owns a table: the entered clinic's; all; and of what
+comes in before it is known whose it is: all, but none inside a clinic."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -51,6 +59,8 @@ def clinic_table(schema: str, name: str, *parts: Any) -> Table:
     return Table(name, metadata, owner, *parts, schema=schema, info={"owner": "clinic"})
 
 
-def platform_table(name: str, *parts: Any, schema: str = "platform") -> Table:
+def platform_table(
+    name: str, *parts: Any, schema: str = "platform", owner: str = "platform"
+) -> Table:
     """A table of the machinery itself, or of a context's own, that is read across clinics."""
-    return Table(name, metadata, *parts, schema=schema, info={"owner": "platform"})
+    return Table(name, metadata, *parts, schema=schema, info={"owner": owner})

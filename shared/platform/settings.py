@@ -49,5 +49,10 @@ def _given(variable: str) -> bool:
 
 def refuse_emulators_in_production() -> None:
     """Raise `Misconfigured` on Cloud Run (K_SERVICE is set) when anything points at an emulator."""
-    if _given("K_SERVICE") and (found := [name for name in EMULATOR_VARIABLES if _given(name)]):
+    if not _given("K_SERVICE"):
+        return
+    if found := [name for name in EMULATOR_VARIABLES if _given(name)]:
         raise Misconfigured(f"emulator variables are set in production: {', '.join(found)}")
+    for name in ("OIDC_CERTS_URL", "IDENTITY_CERTS_URL"):
+        if not os.environ.get(name, "https://").startswith("https://"):
+            raise Misconfigured(f"{name} decides whose tokens are believed: it must be https")

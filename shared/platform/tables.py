@@ -97,6 +97,7 @@ dead_letters = platform_table(
     Column("body", LargeBinary, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("replayed_at", Instant),
+    owner="intake",
 )
 
 webhooks = platform_table(
@@ -108,4 +109,5 @@ webhooks = platform_table(
     Column("received_at", Instant, nullable=False),
     UniqueConstraint("vendor", "vendor_event_id"),
     Index("ix_webhooks_received_at", "received_at"),
+    owner="intake",
 )

@@ -141,10 +141,7 @@ class Agent:
         except DomainError as error:
             return problems.of_domain_error(error)
         except Exception as error:  # noqa: BLE001 -- the edge: everything becomes an answer
-            if not parking.passes(error):
-                return problems.of_anything(error)
-            log.warning("will_retry", function=self.name, error=type(error).__name__)
-            return problems.problem(503, "try-again", "It will be tried again.")
+            return problems.of_anything(error)
 
     def _serve_event(self, request: Request, _: str) -> Response:
         auth.require_service(request.headers, self.name, "pubsub")
@@ -160,11 +157,12 @@ class Agent:
         push = messages.Push({}, b"", 1)
         try:
             push = messages.read_push(body)
+            declared = self._by_type.get(push.type, [])
         except messages.Malformed as error:
             self._park("", "/events", error, push, body)
             return True
         parked, again = False, None
-        for kind, handler in self._by_type.get(push.type, ()):
+        for kind, handler in declared:
             if only in ("", handler.name):
                 try:
                     handler.run(self.name, messages.read_event(push, kind))

@@ -29,7 +29,11 @@ class Push:
 
     @property
     def type(self) -> str:
-        return self.attributes.get("ce-type", "")
+        """Raises `Malformed` for a message that does not say."""
+        try:
+            return self.attributes["ce-type"]
+        except KeyError:
+            raise Malformed("the message does not say its type") from None
 
 
 def read_push(body: bytes) -> Push:
@@ -42,8 +46,8 @@ def read_push(body: bytes) -> Push:
         attempt = int(parsed.get("deliveryAttempt") or 1)
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
         raise Malformed("the body is not a Pub/Sub push") from None
-    if not isinstance(attributes, dict) or not attributes.get("ce-type"):
-        raise Malformed("the message does not say its type")
+    if not isinstance(attributes, dict):
+        raise Malformed("the attributes are not a mapping")
     return Push(attributes, data, attempt)
 
 
@@ -54,7 +58,7 @@ def read_event(push: Push, kind: type[Event]) -> Occurrence:
         clinic = values.get("clinicid")
         return Occurrence(
             id=EventId(values["ce-id"]),
-            event=kind.model_validate_json(push.data),
+            event=kind.model_validate_json(push.data, extra="ignore"),
             source=values.get("ce-source", ""),
             time=datetime.fromisoformat(values["ce-time"]),
             clinic_id=ClinicId(clinic) if clinic else None,

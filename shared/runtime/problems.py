@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from shared.kernel import errors
 from shared.platform.telemetry import log
+from shared.runtime import parking
 
 _STATUS: dict[type[errors.DomainError], int] = {
     errors.Invalid: 400,
@@ -89,7 +90,10 @@ def try_again() -> Response:
 
 
 def of_anything(error: Exception) -> Response:
-    """500 without a word about the cause: the log has its type and place."""
+    """503 for what passes by itself, else 500 without a word about the cause: the log has it."""
+    if parking.passes(error):
+        log.warning("will_retry", error=type(error).__name__)
+        return try_again()
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next

@@ -45,7 +45,7 @@ def test_fcm_cannot_be_asked(sender: Fcm) -> None:
         ("invalid-canary", "refused"),
         ("mismatch-canary", "refused"),
         ("quota-canary", "unavailable"),
-        ("unavailable-canary", "unavailable"),
+        ("unavailable-canary", "unknown"),
         ("internal-canary", "unknown"),
     ],
 )

@@ -4,8 +4,10 @@ Only what is used here is read; names, addresses and cards are left where they a
 Source: https://apidocs.chargebee.com/docs/api?prod_cat_ver=2
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -125,6 +127,11 @@ class TransactionReport(Model):
         return decline_of(self.error_code)
 
 
+_MACHINE_MADE = re.compile(
+    r"[0-9]{1,12}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9]{16,24}"
+)
+
+
 class Stray(Model):
     """An object that cannot be taken over, and why (no PHI)."""
 
@@ -133,6 +140,13 @@ class Stray(Model):
     resource: Resource
     vendor_id: str
     reason: str
+
+    @property
+    def named(self) -> str:
+        """What logs may call it: an id that somebody typed may be an address, so it is hashed."""
+        known = _MACHINE_MADE.fullmatch(self.vendor_id)
+        shown = self.vendor_id if known else f"#{sha256(self.vendor_id.encode()).hexdigest()[:12]}"
+        return f"{self.resource.value} {shown}"
 
 
 class Reports(Model):

@@ -92,7 +92,7 @@ def _take_over(
     """Raises `Invalid` for an object that makes no sense or is nobody's: the webhook is parked."""
     strays = service.apply(reports, work, where=where, new_method=new_method).strays
     if strays:
-        said = "; ".join(f"{one.resource.value} {one.vendor_id}: {one.reason}" for one in strays)
+        said = "; ".join(f"{one.named}: {one.reason}" for one in strays)
         raise Invalid("webhook-not-ours", f"Nothing was taken over. {said}.")
 
 

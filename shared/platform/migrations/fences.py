@@ -5,7 +5,7 @@ import re
 from alembic import op
 
 from shared.platform.migrations import application_password
-from shared.platform.schema import APPLICATION_ROLE, TENANT
+from shared.platform.schema import APPLICATION_ROLE, ROWS
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 """Passwords that need no quoting, as `secrets.token_urlsafe` makes them."""
@@ -23,8 +23,8 @@ def application_role() -> None:
 
 
 def fence(table: str, owner: str) -> None:
-    """Fence `table` (`schema.name`): `owner` is `clinic` (rows by clinic_id) or `platform`."""
-    mine = f"clinic_id = {TENANT}" if owner == "clinic" else "true"
+    """Fence `table` (`schema.name`): who owns its rows, see `platform.schema.ROWS`."""
+    mine = ROWS[owner]
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
     op.execute(

@@ -151,9 +151,9 @@ def upgrade() -> None:
         "ix_webhooks_received_at", "webhooks", ["received_at"], unique=False, schema="platform"
     )
     fences.fence("platform.clinics", "platform")
-    fences.fence("platform.dead_letters", "platform")
+    fences.fence("platform.dead_letters", "intake")
     fences.fence("platform.inbox", "platform")
     fences.fence("platform.intents", "platform")
     fences.fence("platform.outbox", "platform")
     fences.fence("platform.timers", "platform")
-    fences.fence("platform.webhooks", "platform")
+    fences.fence("platform.webhooks", "intake")
