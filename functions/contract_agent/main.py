@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from shared.domains.contracts import effects, service
 from shared.domains.contracts.ports import BillingProvider
 from shared.events import contracts as facts
+from shared.events.billing import SubscriptionChanged, SubscriptionStatus
 from shared.kernel.work import Idle, Timer, Work
 from shared.runtime.agent import Agent
 
@@ -29,6 +30,12 @@ agent.effects("contract_stops", effects.cancellation, facts.ContractCancelled)
 agent.effects("plan_changes", effects.plan_change, facts.ContractPlanChanged)
 agent.effects("contract_pauses", effects.pause, facts.ContractPaused)
 agent.effects("contract_resumes", effects.resumption, facts.ContractResumed)
+
+
+@agent.reacts(SubscriptionChanged)
+def contract_follows(event: SubscriptionChanged, work: Work) -> None:
+    if event.status is SubscriptionStatus.CANCELLED and event.contract_id is not None:
+        service.subscription_ended(event.contract_id, work)
 
 
 @agent.timer("contract.activation")

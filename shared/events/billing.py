@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from shared.kernel.event import Event
-from shared.kernel.ids import ClinicId, CustomerId, InvoiceId, SubscriptionId, WebhookId
+from shared.kernel.ids import ClinicId, ContractId, CustomerId, InvoiceId, SubscriptionId, WebhookId
 from shared.kernel.money import Money
 
 
@@ -47,6 +47,7 @@ class SubscriptionChanged(
     clinic_id: ClinicId
     subscription_id: SubscriptionId
     customer_id: CustomerId
+    contract_id: ContractId | None
     status: SubscriptionStatus
     version: int
 

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from shared.domains.contracts.model import ACTIVATION_TIMER, RENEWAL_TIMER
-from shared.kernel.ids import ContractId, CustomerId, EventId
+from shared.events.billing import SubscriptionChanged, SubscriptionStatus
+from shared.kernel.ids import ContractId, CustomerId, EventId, SubscriptionId
+from shared.kernel.tenancy import Role
 from tests.conftest import BERLIN, KOLKATA
 from tests.functions.contract_desk import (
     AGENT,
@@ -254,6 +256,7 @@ def test_the_daily_check_renews_a_contract_whose_timer_was_lost(desk: Desk) -> N
     assert desk.status(deal.contract) == "active"
     desk.reach(due)
     assert desk.house.cron(AGENT, "contracts_check").status_code == 204
+    desk.house.fire(AGENT, desk.house.timer(RENEWAL_TIMER, deal.contract))
     assert desk.status(deal.contract) == "renewed"
     desk.house.cron(AGENT, "contracts_check")
     assert len(desk.successors(deal.contract)) == 1
@@ -263,6 +266,7 @@ def test_the_daily_check_begins_a_contract_whose_timer_was_lost(desk: Desk) -> N
     deal = desk.deal(starts_in=2)
     desk.reach(lose(desk, ACTIVATION_TIMER, deal.contract))
     desk.house.cron(AGENT, "contracts_check")
+    desk.house.fire(AGENT, desk.house.timer(ACTIVATION_TIMER, deal.contract))
     assert desk.status(deal.contract) == "active"
 
 
@@ -341,3 +345,33 @@ def test_a_fact_about_a_contract_nobody_knows_is_parked(desk: Desk, clinic: Any)
     event = ContractPaused(clinic_id=clinic, version=2, **ids)
     assert desk.house.deliver(AGENT, event, clinic).status_code == 204
     assert len(desk.site.parked()) == 1
+
+
+def test_a_subscription_that_ends_at_the_provider_ends_its_contract(desk: Desk) -> None:
+    deal = desk.deal()
+    ended = SubscriptionChanged(
+        clinic_id=BERLIN,
+        subscription_id=SubscriptionId.new(),
+        customer_id=CustomerId.new(),
+        contract_id=ContractId(str(deal.contract)),
+        status=SubscriptionStatus.CANCELLED,
+        version=3,
+    )
+    assert desk.house.deliver(AGENT, ended).status_code == 204
+    assert desk.status(deal.contract) == "cancelled"
+    assert desk.renewal(deal.contract)["state"] == "cancelled"
+
+
+def test_a_plan_of_open_contracts_keeps_its_terms(desk: Desk) -> None:
+    desk.deal()
+    admin = desk.house.id_token("admin", Role.CLINIC_ADMIN, BERLIN)
+    plan = {
+        "treatment": "hair-loss",
+        "item_price_id": MONTHLY,
+        "monthly_item_price_id": MONTHLY,
+        "upfront": True,
+    }
+    answer = desk.house.portal("PUT", f"/plans/{MONTHLY}", admin, plan)
+    assert answer.status_code == 422
+    assert answer.json is not None
+    assert answer.json["type"] == "urn:clinicloop:problem:plan-in-use"

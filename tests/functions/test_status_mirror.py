@@ -197,6 +197,7 @@ def test_subscriptions_and_their_references_are_mirrored(screen: Screen) -> None
         now=clock.now(),
     )
     event = SubscriptionChanged(
+        contract_id=None,
         clinic_id=BERLIN,
         subscription_id=subscription,
         customer_id=screen.customer,

@@ -63,6 +63,7 @@ def apply_subscription(report: SubscriptionReport, work: Work) -> bool:
             clinic_id=work.clinic_id,
             subscription_id=row_id,
             customer_id=report.customer_id,
+            contract_id=report.cf_contract_id,
             status=report.status,
             version=version,
         )

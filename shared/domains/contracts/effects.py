@@ -14,6 +14,7 @@ from shared.domains.contracts.model import OPEN, Contract, Plan
 from shared.domains.contracts.ports import HasBilling
 from shared.events.contracts import (
     ContractCancelled,
+    ContractCompleted,
     ContractFact,
     ContractPaused,
     ContractPlanChanged,
@@ -107,18 +108,30 @@ def _link_refused(_: str, event: ContractRequested, work: Work) -> None:
 # A term ends
 
 
-def _prepare_renewal(event: ContractRenewed, work: Work) -> Instruction:
+def _prepare_renewal(event: ContractRenewed, work: Work) -> Instruction | None:
+    """A successor that is over by now has a successor of its own, or the subscription is free."""
     successor = store.lock(event.successor_id, work)
+    if successor.status not in OPEN:
+        return None
     return Instruction(work.clinic_id, successor, store.plan(successor.plan, work))
 
 
 def _renew(instruction: Instruction, vendors: HasBilling, key: str) -> None:
     subscription = instruction.subscription_id
-    vendors.billing.set_contract(subscription, instruction.contract.id, key)
+    contract = instruction.contract.id
+    _unless_ended(
+        subscription, vendors, lambda: vendors.billing.set_contract(subscription, contract, key)
+    )
     held = vendors.billing.subscription_of(subscription)
     wanted = instruction.plan.item_price_id
-    if held is not None and held.item_price_id != wanted:
+    if held is not None and held.status != _ENDED and held.item_price_id != wanted:
         vendors.billing.change_plan(subscription, wanted, True, f"{key}:plan")
+
+
+def _prepare_completion(event: ContractCompleted, work: Work) -> Instruction | None:
+    """A subscription that an open contract has taken over meanwhile is that one's."""
+    instruction = _instruct(event, work)
+    return None if store.is_held(instruction.subscription_id, work) else instruction
 
 
 def _complete(instruction: Instruction, vendors: HasBilling, key: str) -> None:
@@ -200,7 +213,7 @@ def _resumption_refused(_: str, event: ContractResumed, work: Work) -> None:
 
 link = Effect(_prepare_link, _link, _linked, refuse=_link_refused)
 renewal = Effect(_prepare_renewal, _renew, _nothing)
-completion = Effect(_instruct, _complete, _nothing)
+completion = Effect(_prepare_completion, _complete, _nothing)
 cancellation = Effect(_prepare_cancel, _cancel, _nothing)
 plan_change = Effect(_prepare_plan, _change_plan, _plan_changed, refuse=_plan_refused)
 pause = Effect(_prepare_pause, _pause, _nothing, refuse=_pause_refused)

@@ -62,6 +62,14 @@ class Contract:
     updated_at: datetime
 
 
+_TERMS = ("treatment", "item_price_id", "monthly_item_price_id", "term_months", "upfront")
+
+
+def differs(plan: Plan, wanted: object) -> bool:
+    """Whether `wanted` (with the same names) changes the terms of a plan; its sale is none."""
+    return any(getattr(plan, name) != getattr(wanted, name) for name in _TERMS)
+
+
 class TermEnd(StrEnum):
     """What becomes of a contract when its term is about to end."""
 

@@ -6,6 +6,7 @@ from shared.domains.contracts.model import ACTIVATION_TIMER, RENEWAL_TIMER, Cont
 from shared.domains.contracts.queries import PlanView
 from shared.events import contracts as facts
 from shared.events.contracts import ContractStatus
+from shared.kernel.errors import RuleViolated
 from shared.kernel.ids import ContractId, CustomerId
 from shared.kernel.work import Idle, Timer, Work
 
@@ -42,7 +43,13 @@ def request(customer_id: CustomerId, command: RequestContract, work: Work) -> Co
 
 
 def save_plan(code: str, command: SavePlan, work: Work) -> PlanView:
-    """Define how a treatment is sold; contracts keep the terms they were made with."""
+    """Define how a treatment is sold. Raises `RuleViolated` for a plan that open contracts have:
+    it can only be taken from sale, so that contracts keep the terms they were made with.
+    """
+    known = store.known_plan(code, work)
+    if known is not None and model.differs(known, command) and store.is_in_use(code, work):
+        detail = "Open contracts have this plan: make another one, and take this one from sale."
+        raise RuleViolated("plan-in-use", detail)
     store.save_plan(code, command, work)
     return queries.plan(code, work)
 
@@ -159,6 +166,10 @@ def cancel(
         store.save(ending, work)
         work.emit(facts.ContractCancellationScheduled(**fact(ending, work), ends_on=ending.ends_on))
         return ending
+    return _cancel_now(contract, work)
+
+
+def _cancel_now(contract: Contract, work: Work) -> Contract:
     cancelled = model.cancel(contract, work.now)
     store.save(cancelled, work)
     work.cancel(RENEWAL_TIMER, cancelled.id)
@@ -229,17 +240,26 @@ def _renew(contract: Contract, work: Work) -> None:
 
 
 def check_daily(work: Work) -> Idle | None:
-    """Find contracts whose timer was lost and do what it would have done (A6)."""
+    """Find contracts whose timer was lost and set it anew (A6).
+
+    Each is then handled by its timer, in a transaction of its own: none holds up another.
+    """
     found, ahead = 0, []
     for clinic in store.clinics(work):
         with work.within(clinic):
             zone = store.zone(work)
             today = work.now.astimezone(zone).date()
-            for contract_id in store.overdue(today, work):
-                contract = store.lock(contract_id, work)
-                begin_if_due(contract, work)
-                end_term(contract, work)
+            for contract_id, status in store.overdue(today, work):
+                future = status is ContractStatus.FUTURE
+                work.schedule(ACTIVATION_TIMER if future else RENEWAL_TIMER, contract_id, work.now)
                 found += 1
             if (day := store.next_due(today, work)) is not None:
                 ahead.append(model.midnight(day, zone))
     return None if found else Idle(min(ahead, default=None))
+
+
+def subscription_ended(contract_id: ContractId, work: Work) -> None:
+    """The provider ended the subscription by itself: an open contract on it ends too."""
+    contract = store.lock(contract_id, work)
+    if contract.status in model.OPEN:
+        _cancel_now(contract, work)

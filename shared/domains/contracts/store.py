@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared.domains.contracts import tables
 from shared.domains.contracts.commands import SavePlan
-from shared.domains.contracts.model import Contract, Plan
+from shared.domains.contracts.model import OPEN, Contract, Plan
 from shared.events.contracts import ContractStatus
 from shared.kernel.errors import Conflict, Invalid, NotFound
 from shared.kernel.ids import ContractId, CustomerId
@@ -34,10 +34,29 @@ def _row(contract: Contract) -> dict[str, Any]:
 
 def plan(code: str, work: Work) -> Plan:
     """Raises `Invalid` for a plan the clinic does not have."""
-    row = sql(work).execute(select(*_PLAN).where(tables.plans.c.code == code)).one_or_none()
-    if row is None:
+    found = known_plan(code, work)
+    if found is None:
         raise Invalid("unknown-plan", "The clinic has no such plan.")
-    return Plan(**row._mapping)
+    return found
+
+
+def known_plan(code: str, work: Work) -> Plan | None:
+    row = sql(work).execute(select(*_PLAN).where(tables.plans.c.code == code)).one_or_none()
+    return Plan(**row._mapping) if row else None
+
+
+def is_in_use(plan: str, work: Work) -> bool:
+    """Whether an open contract has this plan, now or with its next term."""
+    rows = tables.contracts.c
+    holds = ((rows.plan == plan) | (rows.next_plan == plan)) & rows.status.in_(OPEN)
+    return sql(work).execute(select(rows.id).where(holds).limit(1)).first() is not None
+
+
+def is_held(subscription_id: str, work: Work) -> bool:
+    """Whether an open contract runs on this subscription."""
+    rows = tables.contracts.c
+    holds = (rows.subscription_id == subscription_id) & rows.status.in_(OPEN)
+    return sql(work).execute(select(rows.id).where(holds).limit(1)).first() is not None
 
 
 def save_plan(code: str, command: SavePlan, work: Work) -> Plan:
@@ -79,13 +98,13 @@ def lock(contract_id: ContractId, work: Work, owner: CustomerId | None = None) -
     return read(row)
 
 
-def overdue(today: date, work: Work, most: int = 500) -> list[ContractId]:
+def overdue(today: date, work: Work, most: int = 500) -> list[tuple[ContractId, ContractStatus]]:
     """Running contracts that end tomorrow or earlier, and those that should have started."""
     rows = tables.contracts.c
     ending = (rows.status == ContractStatus.ACTIVE) & (rows.ends_on - 1 <= today)
     starting = (rows.status == ContractStatus.FUTURE) & (rows.starts_on <= today) & rows.linked
-    query = select(rows.id).where(ending | starting).order_by(rows.ends_on).limit(most)
-    return list(sql(work).execute(query).scalars())
+    query = select(rows.id, rows.status).where(ending | starting).order_by(rows.ends_on)
+    return [(row.id, ContractStatus(row.status)) for row in sql(work).execute(query.limit(most))]
 
 
 def next_due(today: date, work: Work) -> date | None:
