@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from shared.domains.contracts import effects, service
 from shared.domains.contracts.ports import BillingProvider
 from shared.events import contracts as facts
-from shared.events.billing import SubscriptionChanged, SubscriptionStatus
+from shared.events.billing import SubscriptionChanged
 from shared.kernel.work import Idle, Timer, Work
 from shared.runtime.agent import Agent
 
@@ -34,8 +34,7 @@ agent.effects("contract_resumes", effects.resumption, facts.ContractResumed)
 
 @agent.reacts(SubscriptionChanged)
 def contract_follows(event: SubscriptionChanged, work: Work) -> None:
-    if event.status is SubscriptionStatus.CANCELLED and event.contract_id is not None:
-        service.subscription_ended(event.contract_id, work)
+    service.follow(event, work)
 
 
 @agent.timer("contract.activation")

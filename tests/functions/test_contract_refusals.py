@@ -163,13 +163,13 @@ def test_completing_what_the_provider_has_ended_already_is_done(desk: Desk) -> N
     assert desk.site.parked() == []
 
 
-def test_a_renewal_of_what_the_provider_ended_is_left_to_people(desk: Desk) -> None:
+def test_a_renewal_of_what_the_provider_ended_needs_no_telling(desk: Desk) -> None:
     deal = desk.deal()
     desk.ask(deal, "plan", {"plan": QUARTERLY, "takes_effect": "end_of_term"})
     desk.site.sdk.Subscription.cancel_for_items(deal.subscription, {})
     desk.end_term(deal)
     desk.tell("contract.renewed")
-    assert len(desk.site.parked()) == 1
+    assert desk.site.parked() == []
 
 
 def test_a_wrong_key_refuses_nothing(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from shared.domains.contracts.commands import CancelContract, ChangePlan, Reques
 from shared.domains.contracts.model import ACTIVATION_TIMER, RENEWAL_TIMER, Contract, TermEnd
 from shared.domains.contracts.queries import PlanView
 from shared.events import contracts as facts
+from shared.events.billing import SubscriptionChanged, SubscriptionStatus
 from shared.events.contracts import ContractStatus
 from shared.kernel.errors import RuleViolated
 from shared.kernel.ids import ContractId, CustomerId
@@ -258,8 +259,9 @@ def check_daily(work: Work) -> Idle | None:
     return None if found else Idle(min(ahead, default=None))
 
 
-def subscription_ended(contract_id: ContractId, work: Work) -> None:
-    """The provider ended the subscription by itself: an open contract on it ends too."""
-    contract = store.lock(contract_id, work)
-    if contract.status in model.OPEN:
-        _cancel_now(contract, work)
+def follow(event: SubscriptionChanged, work: Work) -> None:
+    """When the provider ended a subscription by itself, an open contract on it ends too."""
+    if event.status is SubscriptionStatus.CANCELLED and event.contract_id is not None:
+        contract = store.lock(event.contract_id, work)
+        if contract.status in model.OPEN:
+            _cancel_now(contract, work)
