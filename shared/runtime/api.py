@@ -11,8 +11,6 @@ from uuid import UUID
 
 import uuid_utils
 from flask import Flask, Response, g, make_response, request
-from flask_openapi3.models.info import Info
-from flask_openapi3.openapi import OpenAPI
 from pydantic import ConfigDict, Field, ValidationError
 
 from shared.kernel.errors import NotFound
@@ -22,6 +20,7 @@ from shared.platform.settings import Settings, load, refuse_emulators_in_product
 from shared.platform.unit_of_work import Cause
 from shared.runtime import auth, problems
 from shared.runtime.delivery import committed
+from shared.runtime.openapi import Info, OpenAPI
 
 LARGEST_BODY = 256 * 1024
 _PREFIX = "/v1/clinics/<clinic_id>"
@@ -124,7 +123,7 @@ class Api:
             endpoint.__doc__ = handle.__doc__
             endpoint.__annotations__ = {"path": ClinicPath} | wanted
             self._permits[name] = permits
-            responses: Any = {"4XX": Problem, "5XX": Problem}
+            responses: Any = {"4XX": _problem(), "5XX": _problem()} if self._documented else {}
             if (view := hints.get("return")) not in (None, type(None)):
                 responses[status] = view
             add = getattr(self.app, method)
@@ -146,6 +145,13 @@ class Api:
             return
         g.caller = auth.caller(request.headers, _clinic(request.view_args))
         auth.require(g.caller, permission)
+
+
+def _problem() -> dict[str, Any]:
+    """How the OpenAPI document describes a refusal."""
+    schema = Problem.model_json_schema()
+    content = {"application/problem+json": {"schema": schema}}
+    return {"description": "A problem (RFC 9457)", "content": content}
 
 
 def _clinic(arguments: dict[str, Any] | None) -> ClinicId:
