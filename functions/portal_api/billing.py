@@ -3,7 +3,7 @@
 from functions.portal_api.api import api
 from functions.portal_api.customers import owner
 from shared.domains.billing import queries
-from shared.domains.billing.queries import InvoicePage, SubscriptionPage
+from shared.domains.billing.queries import DriftList, InvoicePage, SubscriptionPage
 from shared.kernel.tenancy import Caller
 from shared.kernel.work import Work
 from shared.runtime.api import Page
@@ -19,3 +19,9 @@ def subscriptions_list(caller: Caller, work: Work, query: Page) -> SubscriptionP
 def invoices_list(caller: Caller, work: Work, query: Page) -> InvoicePage:
     """Your invoices; for staff, the clinic's."""
     return queries.invoice_page(owner(caller, work), query.limit, query.after, work)
+
+
+@api.get("/drifts", permits="operations:read")
+def drifts_list(caller: Caller, work: Work, query: Page) -> DriftList:
+    """Where the billing provider and our rows differed, newest first."""
+    return queries.drift_list(query.limit, work)

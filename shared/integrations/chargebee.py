@@ -256,13 +256,6 @@ class Chargebee:
             lambda: self._status(subscription_id) in ended,
         )
 
-    def undo_cancel(self, subscription_id: str, key: str) -> None:
-        subscription = self._sdk.Subscription
-        self._once(
-            lambda: subscription.remove_scheduled_cancellation(subscription_id, _keyed(key)),
-            lambda: self._status(subscription_id) in ("active", "in_trial"),
-        )
-
     def _raw_subscription(self, subscription_id: str) -> RawObject:
         raw: RawObject = self._sdk.Subscription.retrieve(subscription_id).subscription.raw_data
         return raw

@@ -1,7 +1,7 @@
 """The edge for inbound vendor webhooks: verify, store raw, emit; nothing is understood here.
 
 A vendor that is answered 2xx forgets its message, so the answer leaves after the commit. Repeated
-vendor events are recognised for good and answered alike.
+vendor events are recognised for as long as their rows are kept, and answered alike.
 """
 
 from collections.abc import Callable, Mapping

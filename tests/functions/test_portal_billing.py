@@ -58,3 +58,18 @@ def test_nobody_sees_another_s_invoices(site: Site, house: House) -> None:
     assert len(listed(house, "/invoices", finance)["items"]) == 1
     foreign = house.id_token("lee", Role.FINANCE_BILLING, KOLKATA)
     assert house.portal("GET", "/invoices", foreign).status_code == 404
+
+
+def test_staff_read_what_the_nightly_comparison_found(site: Site) -> None:
+    site.begin(site.customer())
+    site.sync()
+    site.house.rows("UPDATE billing.invoices SET total = 1")
+    site.house.cloud.advance(hours=1)
+    site.house.cron("billing_agent", "chargebee_compares")
+    finance = site.house.id_token("finance", Role.FINANCE_BILLING, BERLIN)
+    answer = site.house.portal("GET", "/drifts", finance)
+    assert answer.json is not None
+    assert [(one["resource"], one["kind"]) for one in answer.json["items"]] == [
+        ("invoice", "differing")
+    ]
+    assert site.house.portal("GET", "/drifts", site.house.id_token("ada")).status_code == 403

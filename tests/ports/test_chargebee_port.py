@@ -99,7 +99,6 @@ def test_every_change_may_be_repeated(site: Site, port: Chargebee, keys: tuple[s
     twice(port.pause, then="paused")
     twice(port.resume, then="active")
     twice(port.cancel, True, then="non_renewing")
-    twice(port.undo_cancel, then="active")
     twice(port.cancel, False, then="cancelled")
 
 

@@ -1,13 +1,13 @@
 """Reads of the billing context for portals."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Table, select
 
-from shared.domains.billing.model import Dunning
-from shared.domains.billing.tables import invoices, subscriptions
+from shared.domains.billing.model import Dunning, Resource
+from shared.domains.billing.tables import drifts, invoices, subscriptions
 from shared.events.billing import InvoiceStatus, SubscriptionStatus
 from shared.kernel.ids import ContractId, CustomerId, InvoiceId, SubscriptionId
 from shared.kernel.model import Model
@@ -77,6 +77,32 @@ def invoice_page(
     rows, more = _page(invoices, owner, limit, after, work)
     items = [_invoice(row) for row in rows]
     return InvoicePage(items=items, next=items[-1].id if more else None)
+
+
+class DriftView(Model):
+    """One difference that a nightly comparison found; `ours` and `theirs` are states, not data."""
+
+    found_on: date
+    resource: Resource
+    vendor_id: str
+    kind: str
+    ours: str | None
+    theirs: str | None
+    healed: bool
+
+
+class DriftList(Model):
+    """The newest findings of a clinic."""
+
+    items: list[DriftView]
+
+
+def drift_list(limit: int, work: Work) -> DriftList:
+    """What the nightly comparisons found, newest first."""
+    rows = drifts.c
+    query = select(drifts).order_by(rows.found_at.desc(), rows.resource, rows.vendor_id)
+    found = sql(work).execute(query.limit(limit))
+    return DriftList(items=[DriftView.model_validate(row, from_attributes=True) for row in found])
 
 
 def _page(
