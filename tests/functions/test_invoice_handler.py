@@ -284,7 +284,7 @@ def tracked(house: House, customer: CustomerId) -> list[tuple[str, dict[str, Any
 
 
 def test_a_payment_counts_once_towards_the_customer_s_value_and_is_tracked(desk: Desk) -> None:
-    ada = register(desk.house, "ada")
+    ada = register(desk.house, "payer-of-one-invoice")
     invoice = desk.begin("", desk.site.customer(customer_id=ada))
     for _ in range(2):
         answers = desk.house.deliver_emitted("invoice_handler", "invoice.paid")
