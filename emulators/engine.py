@@ -90,10 +90,11 @@ class GrpcServer:
         await self._server.start()
         return bound
 
-    async def stop(self) -> None:
+    async def stop(self, grace: float = 0) -> None:
+        """Take no more calls; what is under way is cancelled after `grace` real seconds."""
         if self._server is not None:
-            await self._server.stop(grace=0)
-            self._server = None
+            server, self._server = self._server, None
+            await server.stop(grace=grace)
 
 
 class HttpServer:

@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -52,13 +51,12 @@ class Firestore:
         return await self._server.start([self._handlers()], port)
 
     async def stop(self) -> None:
-        # A cancelled stream would tell watching clients to give up; this one they resume.
+        # A cancelled stream would tell watching clients to give up; one that ends like this they
+        # resume, but not here any more: the server takes no more calls from now on.
+        stopping = asyncio.create_task(self._server.stop(_FAREWELL))
+        await asyncio.sleep(0)
         self._streams.end(Refused(grpc.StatusCode.UNAVAILABLE, "The service is going away."))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_FAREWELL):
-                while len(self._streams):
-                    await asyncio.sleep(0.001)
-        await self._server.stop()
+        await stopping
         self._journal.close()
 
     def documents(self, prefix: str = "") -> list[tuple[str, dict[str, Any], datetime]]:
