@@ -20,7 +20,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@chmod +x $(BIN)/clinicloop
 	@touch $@
 
-demo: setup ## Play the life of several hundred contracts on the local cloud and check the facts
+demo: setup ## Play the life of many contracts on the local cloud and check the facts
 	$(BIN)/clinicloop demo
 
 up: setup ## Start the local cloud and print its one address; Ctrl-C stops it
