@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, TypeDecorator, Uuid
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, TypeDecorator, Uuid
 
 from shared.kernel.ids import ClinicId, TypedId
 
@@ -51,6 +51,15 @@ def id_column(name: str, kind: type[TypedId], **options: Any) -> Column[Any]:
 def phi_column(name: str, kind: Any, **options: Any) -> Column[Any]:
     """A column that holds PHI; everything that must not leak knows it by this mark."""
     return Column(name, kind, info={"phi": True}, **options)
+
+
+def revised() -> list[Column[Any]]:
+    """The columns of a row that changes: its version, and the business times of first and last."""
+    instants = [
+        Column(name, DateTime(timezone=True), nullable=False)
+        for name in ("created_at", "updated_at")
+    ]
+    return [Column("version", Integer, nullable=False), *instants]
 
 
 def clinic_table(schema: str, name: str, *parts: Any) -> Table:

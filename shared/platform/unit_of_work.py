@@ -8,7 +8,6 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.postgresql import insert
 
 from shared.kernel import clock
 from shared.kernel.errors import NotFound
@@ -100,15 +99,6 @@ def clinic_zone(work: Work) -> ZoneInfo:
     if found is None:
         raise NotFound("not-found", "There is no such clinic.")
     return ZoneInfo(found)
-
-
-def save_clinic(clinic_id: ClinicId, name: str, time_zone: str, work: Work) -> None:
-    """Make a clinic known, or rename it."""
-    statement = insert(tables.clinics).values(id=clinic_id, name=name, time_zone=time_zone)
-    changed = statement.on_conflict_do_update(
-        index_elements=["id"], set_={"name": name, "time_zone": time_zone}
-    )
-    sql(work).execute(changed)
 
 
 @contextmanager

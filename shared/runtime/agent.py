@@ -14,7 +14,7 @@ from uuid import UUID
 from flask import Request, Response
 
 from shared.kernel import clock
-from shared.kernel.errors import DomainError, NotFound
+from shared.kernel.errors import DomainError, NotFound, RuleViolated
 from shared.kernel.event import Event
 from shared.kernel.work import Effect, Idle, Mirroring, Timer, Work
 from shared.platform import dead_letters, timers
@@ -229,7 +229,12 @@ class Agent:
         if found is None:
             raise NotFound("not-found", "There is no such dead letter.")
         if found.path == "/timers":
-            run_timer(self.name, self.timers, *messages.read_task(found.body))
+            try:
+                run_timer(self.name, self.timers, *messages.read_task(found.body))
+            except messages.Malformed as error:
+                raise RuleViolated(
+                    "cannot-be-replayed", f"Nothing can be made of it: {error}."
+                ) from None
         elif self._deliver(found.body, found.handler):
             return Response(status=204)  # parked anew: the letter waits for another replay
         dead_letters.mark_replayed(found.id, clock.now())

@@ -159,3 +159,10 @@ def test_a_poisoned_handler_does_not_hold_up_its_neighbours(probe: Probe) -> Non
     declare(probe)
     assert probe.deliver(EventId.new()) == 204
     assert (probe.notes, len(probe.letters())) == (1, 1)
+
+
+def test_a_task_that_names_no_timer_is_parked_and_cannot_be_replayed(probe: Probe) -> None:
+    assert probe.house.trigger("probe", "/timers", "tasks", b"{}").status_code == 204
+    (letter,) = probe.letters()
+    assert probe.replay(letter) == 422
+    assert probe.letters()[0]["replayed_at"] is None

@@ -13,7 +13,7 @@ from sqlalchemy import (
 )
 
 from shared.kernel.ids import ClinicId, ContractId, CustomerId, InvoiceId, SubscriptionId
-from shared.platform.schema import clinic_table, id_column, platform_table
+from shared.platform.schema import clinic_table, id_column, platform_table, revised
 from shared.platform.tables import Instant
 
 accounts = platform_table(
@@ -39,9 +39,7 @@ subscriptions = clinic_table(
     Column("current_term_end", Instant),
     Column("deleted", Boolean, nullable=False),
     Column("resource_version", BigInteger, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
+    *revised(),
     PrimaryKeyConstraint("clinic_id", "id"),
     UniqueConstraint("clinic_id", "vendor_id"),
     Index("ix_subscriptions_customer", "clinic_id", "customer_id", "id"),
@@ -72,9 +70,7 @@ invoices = clinic_table(
     Column("exhausted_at", Instant),
     Column("deleted", Boolean, nullable=False),
     Column("resource_version", BigInteger, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
+    *revised(),
     PrimaryKeyConstraint("clinic_id", "id"),
     UniqueConstraint("clinic_id", "vendor_id"),
     Index("ix_invoices_customer", "clinic_id", "customer_id", "id"),

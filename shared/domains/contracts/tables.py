@@ -13,8 +13,7 @@ from sqlalchemy import (
 )
 
 from shared.kernel.ids import ContractId, CustomerId
-from shared.platform.schema import clinic_table, id_column
-from shared.platform.tables import Instant
+from shared.platform.schema import clinic_table, id_column, revised
 
 _OPEN = text("status IN ('future', 'active', 'paused')")
 
@@ -49,9 +48,7 @@ contracts = clinic_table(
     Column("linked", Boolean, nullable=False),
     Column("cancels_at_term", Boolean, nullable=False),
     id_column("predecessor_id", ContractId, nullable=True),
-    Column("version", Integer, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
+    *revised(),
     PrimaryKeyConstraint("clinic_id", "id"),
     ForeignKeyConstraint(
         ["clinic_id", "plan"], ["contracts.plans.clinic_id", "contracts.plans.code"]

@@ -4,15 +4,13 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Index,
-    Integer,
     PrimaryKeyConstraint,
     Text,
     UniqueConstraint,
 )
 
 from shared.kernel.ids import CustomerId
-from shared.platform.schema import clinic_table, id_column, phi_column
-from shared.platform.tables import Instant
+from shared.platform.schema import clinic_table, id_column, phi_column, revised
 
 customers = clinic_table(
     "customers",
@@ -26,9 +24,7 @@ customers = clinic_table(
     phi_column("push_token", Text),
     Column("locale", Text, nullable=False),
     Column("time_zone", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
+    *revised(),
     PrimaryKeyConstraint("clinic_id", "id"),
     UniqueConstraint("clinic_id", "uid"),
     UniqueConstraint("clinic_id", "email"),

@@ -133,8 +133,7 @@ _RANK = {MessageStatus.ACCEPTED: 1, MessageStatus.DELIVERED: 2, MessageStatus.FA
 class Message:
     """One notification to one customer on one channel. Instants are aware UTC.
 
-    `variables` are the template's, as JSON. `attempted_at` is when a provider was first asked;
-    `due_at` when a deferred message goes on.
+    `variables` are the template's, as JSON; `due_at` is when a deferred message goes on.
     """
 
     clinic_id: ClinicId
@@ -152,7 +151,6 @@ class Message:
     updated_at: datetime
     due_at: datetime
     expires_at: datetime
-    attempted_at: datetime | None = None
     attempts: int = 0
     provider: str | None = None
     provider_id: str | None = None

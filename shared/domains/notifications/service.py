@@ -195,7 +195,6 @@ def _prepare(event: MessageQueued, recipients: Recipients, work: Work) -> Sendin
         work.now,
         status=MessageStatus.SENDING,
         attempts=message.attempts + 1,
-        attempted_at=message.attempted_at or work.now,
     )
     store.save(sending, work)
     template = REGISTRY.get(message.template, message.channel)

@@ -4,7 +4,7 @@ from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Te
 from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.kernel.ids import CustomerId, MessageId
-from shared.platform.schema import clinic_table, id_column
+from shared.platform.schema import clinic_table, id_column, revised
 from shared.platform.tables import Instant
 
 messages = clinic_table(
@@ -24,7 +24,6 @@ messages = clinic_table(
     Column("updated_at", Instant, nullable=False),
     Column("due_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
-    Column("attempted_at", Instant),
     Column("attempts", Integer, nullable=False),
     Column("provider", Text),
     Column("provider_id", Text),
@@ -41,9 +40,7 @@ preferences = clinic_table(
     Column("topic", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("wanted", Boolean, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
+    *revised(),
     PrimaryKeyConstraint("clinic_id", "customer_id", "topic", "channel"),
 )
 
@@ -53,8 +50,6 @@ suppressions = clinic_table(
     id_column("customer_id", CustomerId),
     Column("channel", Text, nullable=False),
     Column("stopped", Boolean, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
+    *revised(),
     PrimaryKeyConstraint("clinic_id", "customer_id", "channel"),
 )

@@ -1,10 +1,9 @@
 """Tables of the support context."""
 
-from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, PrimaryKeyConstraint, Text, UniqueConstraint
 
 from shared.kernel.ids import CustomerId, InvoiceId, TicketId
-from shared.platform.schema import clinic_table, id_column
-from shared.platform.tables import Instant
+from shared.platform.schema import clinic_table, id_column, revised
 
 tickets = clinic_table(
     "support",
@@ -14,9 +13,7 @@ tickets = clinic_table(
     id_column("invoice_id", InvoiceId),
     Column("vendor_id", BigInteger),
     Column("status", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
+    *revised(),
     PrimaryKeyConstraint("clinic_id", "id"),
     UniqueConstraint("clinic_id", "invoice_id"),
 )
@@ -26,8 +23,6 @@ customers = clinic_table(
     "customers",
     id_column("customer_id", CustomerId),
     Column("vendor_id", BigInteger, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("updated_at", Instant, nullable=False),
+    *revised(),
     PrimaryKeyConstraint("clinic_id", "customer_id"),
 )
