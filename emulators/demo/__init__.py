@@ -7,7 +7,7 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command()
-    def demo(customers: int = 120, seed: int = 7) -> None:
+    def demo(customers: int = 100, seed: int = 7) -> None:
         """Play the journey on a fresh local cloud, print a timeline, check the facts."""
         from emulators.demo.journey import play
 
