@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 from google.api_core import exceptions
-from google.cloud import pubsub_v1
+from google.cloud.pubsub_v1 import PublisherClient
 
 from tests.emulators.conformance.conftest import Target
 
@@ -15,12 +15,12 @@ def project() -> str:
 
 
 @pytest.fixture
-def publisher(pubsub_target: Target, monkeypatch: pytest.MonkeyPatch) -> pubsub_v1.PublisherClient:
+def publisher(pubsub_target: Target, monkeypatch: pytest.MonkeyPatch) -> PublisherClient:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", pubsub_target.address)
-    return pubsub_v1.PublisherClient()
+    return PublisherClient()
 
 
-def test_a_topic_is_created_once(publisher: pubsub_v1.PublisherClient, project: str) -> None:
+def test_a_topic_is_created_once(publisher: PublisherClient, project: str) -> None:
     publisher.create_topic(name=f"{project}/topics/orders")
     with pytest.raises(exceptions.AlreadyExists):
         publisher.create_topic(name=f"{project}/topics/orders")
