@@ -15,62 +15,91 @@ RESULTS = Path("bench/results")
 
 @dataclass(frozen=True)
 class Result:
-    """What a benchmark found; `limit` is what the ratio must reach (`at_least`) or not exceed."""
+    """What a benchmark found.
+
+    `limit` is what the median ratio to the peer must reach (`at_least`) or not exceed, or our own
+    median where there is no `peer` to compare with; None asks for nothing.
+    """
 
     name: str
     ours: str
-    peer: str
     unit: str
     our_values: list[float]
-    peer_values: list[float]
-    ratios: list[float]
-    limit: float
+    limit: float | None
     at_least: bool
+    peer: str = ""
+    peer_values: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def ratio(self) -> float:
-        return statistics.median(self.ratios)
+    def absent(self) -> bool:
+        """There is a peer, but not on this machine: nothing was compared."""
+        return bool(self.peer) and not self.ratios
 
     @property
-    def met(self) -> bool:
-        return self.ratio >= self.limit if self.at_least else self.ratio <= self.limit
+    def judged(self) -> float:
+        """What the limit is for."""
+        return statistics.median(self.ratios or self.our_values)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the limit is kept; None if there is none or it could not be judged."""
+        if self.limit is None or self.absent:
+            return None
+        return self.judged >= self.limit if self.at_least else self.judged <= self.limit
 
     def line(self) -> str:
-        sign = ">=" if self.at_least else "<="
-        spread = f"{min(self.ratios):.2f}-{max(self.ratios):.2f}"
-        ours, peer = statistics.median(self.our_values), statistics.median(self.peer_values)
-        return (
-            f"{self.name}: ratio {self.ratio:.2f} ({spread} over {len(self.ratios)} rounds), "
-            f"wanted {sign} {self.limit:g}: {'met' if self.met else 'MISSED'}\n"
-            f"  {self.ours}: {ours:,.1f} {self.unit}; {self.peer}: {peer:,.1f} {self.unit}"
-            + "".join(f"\n  {name}: {value}" for name, value in self.notes.items())
-        )
+        verdict = {True: "met", False: "MISSED", None: f"NOT JUDGED, {self.peer} is absent"}
+        wanted = f"wanted {'>=' if self.at_least else '<='} {self.limit:g}" if self.limit else ""
+        ours = _spread(self.our_values, f" {self.unit}")
+        if not self.peer:
+            judgement = f"; {wanted}: {verdict[self.met]}" if wanted else ""
+            text = f"{self.name}: {ours}{judgement}\n  {self.ours}"
+        elif self.absent:
+            text = f"{self.name}: {ours}; ratio {wanted}: {verdict[None]}\n  {self.ours}"
+        else:
+            text = f"{self.name}: ratio {_spread(self.ratios)}"
+            text += f", {wanted}: {verdict[self.met]}" if wanted else ""
+            text += f"\n  {self.ours}: {ours}"
+            text += f"; {self.peer}: {_spread(self.peer_values, f' {self.unit}')}"
+        return text + "".join(f"\n  {name}: {value}" for name, value in self.notes.items())
+
+
+def _spread(values: list[float], unit: str = "") -> str:
+    middle = f"{statistics.median(values):,.2f}{unit}"
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({min(values):,.2f}-{max(values):,.2f} over {len(values)} rounds)"
 
 
 def compare(
     name: str,
     ours: tuple[str, Callable[[], float]],
-    peer: tuple[str, Callable[[], float]],
+    peer: tuple[str, Callable[[], float] | None],
     *,
     unit: str,
-    limit: float,
+    limit: float | None,
     at_least: bool,
     rounds: int = 7,
     notes: dict[str, Any] | None = None,
 ) -> Result:
-    """Measure both in turns, the order swapped each round; the first round warms up, uncounted."""
+    """Measure both in turns, the order swapped each round; the first round warms up, uncounted.
+
+    A peer that cannot be measured here (None) leaves our own values alone.
+    """
     our_values: list[float] = []
     peer_values: list[float] = []
     for turn in range(rounds + 1):
         pair = [(our_values, ours[1]), (peer_values, peer[1])]
         for values, measure in pair if turn % 2 else reversed(pair):
-            value = measure()
-            if turn:
-                values.append(value)
-    ratios = [a / b for a, b in zip(our_values, peer_values, strict=True)]
+            if measure is not None:
+                value = measure()
+                if turn:
+                    values.append(value)
+    ratios = [a / b for a, b in zip(our_values, peer_values, strict=False)]
     return Result(
-        name, ours[0], peer[0], unit, our_values, peer_values, ratios, limit, at_least, notes or {}
+        name, ours[0], unit, our_values, limit, at_least, peer[0], peer_values, ratios, notes or {}
     )
 
 
@@ -94,5 +123,5 @@ def surroundings() -> dict[str, Any]:
 def keep(result: Result) -> None:
     """Write a result as JSON beside the others."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    body = asdict(result) | {"ratio": result.ratio, "met": result.met, "on": surroundings()}
+    body = asdict(result) | {"judged": result.judged, "met": result.met, "on": surroundings()}
     (RESULTS / f"{result.name}.json").write_text(json.dumps(body, indent=2) + "\n")

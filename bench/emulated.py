@@ -1,0 +1,90 @@
+"""Our engines and Google's official emulators, each in a process of its own."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.emulators.official import NotInstalled, official
+
+PROJECT = "clinicloop-bench"
+VARIABLES = {"pubsub": "PUBSUB_EMULATOR_HOST", "firestore": "FIRESTORE_EMULATOR_HOST"}
+_READY_SECONDS = 60
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started local cloud: the variables it wrote, its process, and the seconds it took."""
+
+    variables: dict[str, str]
+    pid: int
+    ready_seconds: float
+
+
+@contextmanager
+def local_cloud(*options: str) -> Iterator[Running]:
+    """`clinicloop cloud` with `options` in an empty folder, until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="clinicloop-bench-") as folder:
+        env_file = Path(folder) / "env"
+        command = [sys.executable, "-m", "emulators.cli", "cloud", *options, "--env", str(env_file)]
+        begun = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(_ROOT)},
+        )
+        try:
+            _await(env_file, process)
+            seconds = time.perf_counter() - begun
+            yield Running(_variables(env_file), process.pid, seconds)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _await(env_file: Path, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not env_file.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise TimeoutError("the local cloud did not become ready")
+        time.sleep(0.01)
+
+
+def _variables(env_file: Path) -> dict[str, str]:
+    pairs = (line.partition("=")[::2] for line in env_file.read_text().splitlines())
+    return {name: value.strip("'") for name, value in pairs}
+
+
+@contextmanager
+def local_engine(engine: str) -> Iterator[str]:
+    """The address of one of our engines."""
+    with local_cloud("--only", engine) as cloud:
+        yield cloud.variables[VARIABLES[engine]]
+
+
+@contextmanager
+def official_engine(engine: str) -> Iterator[str | None]:
+    """The address of Google's official emulator; None where that is not installed."""
+    with tempfile.TemporaryDirectory(prefix="clinicloop-bench-") as folder, ExitStack() as started:
+        try:
+            address = started.enter_context(official(engine, Path(folder)))
+        except NotInstalled:
+            address = None
+        yield address
+
+
+@contextmanager
+def reached_at(engine: str, address: str) -> Iterator[None]:
+    """Google's clients made inside the block talk to the emulator at `address`."""
+    os.environ[VARIABLES[engine]] = address
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLES[engine]]
