@@ -11,6 +11,7 @@ from aiohttp import web
 
 from emulators.agenda import Agenda
 from emulators.clock import VirtualClock
+from emulators.decoding import Decoding
 from emulators.faults import FaultInterceptor, Faults, http_middleware
 from emulators.journal import Journal
 from emulators.tokens import TokenIssuer
@@ -85,7 +86,7 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        self._server.add_generic_rpc_handlers(tuple(handlers))
+        self._server.add_generic_rpc_handlers(tuple(Decoding(each) for each in handlers))
         bound = self._server.add_insecure_port(f"{HOST}:{port}")
         await self._server.start()
         return bound
