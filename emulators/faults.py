@@ -1,8 +1,9 @@
 """Outages on demand, for every engine and vendor of the local cloud."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from random import Random
@@ -15,22 +16,65 @@ from emulators.clock import VirtualClock
 
 
 class FaultKind(StrEnum):
-    DOWN = "down"  # the connection is dropped before anything happens
+    """What may be wrong. Calls are slow in real time, deliveries are late in virtual time."""
+
+    DOWN = "down"  # unavailable before anything happens; open streams are cut
     ERROR = "error"  # 500 or UNAVAILABLE before anything happens
     RATE_LIMIT = "429"
-    SLOW = "slow"  # two real seconds late
-    HANG = "hang"  # no answer until the fault is cleared
-    FAIL_AFTER_SUCCESS = "fail-after-success"  # done, but the caller sees a dropped connection
-    DUPLICATE = "duplicate"  # pubsub and webhooks: delivered twice
-    REORDER = "reorder"  # pubsub and webhooks: delivered in another order
+    SLOW = "slow"  # calls: answered late
+    HANG = "hang"  # calls: no answer until the fault ends
+    DROP_CONNECTION = "drop-connection"  # done, and the answer is cut off in the midst
+    FAIL_AFTER_SUCCESS = "fail-after-success"  # done, and there is no answer at all
+    DUPLICATE = "duplicate"  # deliveries: twice
+    REORDER = "reorder"  # deliveries: after those that follow
+    DELAY = "delay"  # deliveries: later; where there are none, the same as slow
 
 
-@dataclass
+CALLS = (
+    FaultKind.DOWN,
+    FaultKind.ERROR,
+    FaultKind.RATE_LIMIT,
+    FaultKind.SLOW,
+    FaultKind.HANG,
+    FaultKind.DROP_CONNECTION,
+    FaultKind.FAIL_AFTER_SUCCESS,
+)
+DELIVERIES = (FaultKind.DUPLICATE, FaultKind.REORDER, FaultKind.DELAY)
+DELIVERING = ("pubsub", "tasks")
+"""The engines that deliver; vendors do it under their name with `-webhooks`."""
+_DATABASE = (FaultKind.DOWN, FaultKind.HANG, FaultKind.DROP_CONNECTION)
+
+
+def possible(target: str) -> tuple[FaultKind, ...]:
+    """The kinds that `target` can act out."""
+    if target == "postgres":
+        return _DATABASE
+    if target.endswith("-webhooks"):
+        return (FaultKind.DOWN, *DELIVERIES)
+    return (*CALLS, *DELIVERIES) if target in DELIVERING else (*CALLS, FaultKind.DELAY)
+
+
+class NoSuchFault(ValueError):
+    """The fault cannot be put in force; the message says what can be."""
+
+
+def checked(target: str, kind: str, targets: Collection[str]) -> FaultKind:
+    """The kind by its name, if one of `targets` is meant and can act it out."""
+    if target not in targets:
+        raise NoSuchFault(f"{target} has no faults here; there is {', '.join(targets)}")
+    kinds = possible(target)
+    if kind not in kinds:
+        raise NoSuchFault(f"{kind} is no kind of fault of {target}; there is {', '.join(kinds)}")
+    return FaultKind(kind)
+
+
+@dataclass(eq=False)
 class Fault:
-    """A fault of `target` (`pubsub`, `chargebee` ...) for a `share` of the calls.
+    """A fault of `target` (`pubsub`, `chargebee` ...) for a `share` of the calls or deliveries.
 
     It ends at the virtual instant `until` and after `count` strikes, whichever comes first; `path`
-    limits it to calls whose path or gRPC method contains it.
+    limits it to calls whose path or gRPC method contains it. `late` says for SLOW how many real
+    seconds, for DELAY how many virtual ones.
     """
 
     target: str
@@ -39,93 +83,229 @@ class Fault:
     until: datetime | None = None
     count: int | None = None
     path: str = ""
+    late: float = 2.0
+    ended: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
+    dice: Random = field(default_factory=Random, init=False, repr=False)
+
+    def hits(self) -> bool:
+        """Throw the dice for one call and count a strike."""
+        if self.count == 0 or (self.share < 1 and self.dice.random() >= self.share):
+            return False
+        if self.count is not None:
+            self.count -= 1
+        return True
+
+
+class OpenStream:
+    """One streaming call under way, that a fault may cut."""
+
+    def __init__(self, target: str, path: str) -> None:
+        self.target = target
+        self.path = path
+        self.cut = False
+        self.waits = False
+        self._task = asyncio.current_task()
+
+    def end(self) -> None:
+        """Cut it: now if it waits for its next response, else as soon as it does."""
+        self.cut = True
+        if self.waits and self._task is not None:
+            self._task.cancel()
+
+
+Refusal = Callable[[int], web.Response]
+"""Answers the status 429 or 500 in the wire form of a service."""
 
 
 class Faults:
-    """The faults in force. Seeded: the same calls in the same order are struck alike."""
+    """The faults in force.
+
+    Seeded: each fault has dice of its own, thrown from the same seed whenever it is put in force,
+    so that the same calls in the same order are struck alike, whatever else happens.
+    """
 
     def __init__(self, clock: VirtualClock, random: Random) -> None:
         self._clock = clock
-        self._random = random
+        self._seed = random.getrandbits(64)
         self._faults: list[Fault] = []
+        self._streams: set[OpenStream] = set()
+        self._watchers: list[Callable[[str], None]] = []
         self._cleared = asyncio.Event()
+        self.refusals: dict[str, Refusal] = {}
+        """How a target words its refusals, where it is not Google's way."""
 
     def add(self, fault: Fault) -> None:
+        fault.dice.seed(f"{self._seed}/{fault.target}/{fault.kind}/{fault.path}")
         self._faults.append(fault)
+        for stream in list(self._streams):
+            cutting = (FaultKind.DOWN, FaultKind.DROP_CONNECTION)
+            if stream.target == fault.target and self.strike(fault.target, stream.path, *cutting):
+                stream.end()
+        self._changed(fault.target)
+
+    def end(self, fault: Fault) -> None:
+        """Remove one fault and let the calls go that hang by it. Idempotent."""
+        self._faults = [other for other in self._faults if other is not fault]
+        fault.ended.set()
+        self._changed(fault.target)
 
     def clear(self, target: str | None = None) -> None:
         """Remove the faults of `target`, or all, and let hanging calls go."""
-        self._faults = [f for f in self._faults if target is not None and f.target != target]
+        for fault in list(self._faults):
+            if target in (None, fault.target):
+                self.end(fault)
         self._cleared.set()
         self._cleared = asyncio.Event()
-
-    def in_force(self) -> list[Fault]:
-        now = self._clock.now()
-        self._faults = [
-            f for f in self._faults if (f.until is None or now < f.until) and f.count != 0
-        ]
-        return list(self._faults)
-
-    def strike(self, target: str, path: str = "", *kinds: FaultKind) -> FaultKind | None:
-        """The fault that this call meets, if any; `kinds` limits what the caller can act out."""
-        for fault in self.in_force():
-            if fault.target != target or fault.path not in path:
-                continue
-            if kinds and fault.kind not in kinds:
-                continue
-            if fault.share >= 1 or self._random.random() < fault.share:
-                if fault.count is not None:
-                    fault.count -= 1
-                return fault.kind
-        return None
 
     async def cleared(self) -> None:
         """Wait until faults are cleared."""
         await self._cleared.wait()
 
+    def watch(self, look: Callable[[str], None]) -> None:
+        """Call `look` with the target whenever its faults have changed."""
+        self._watchers.append(look)
 
-_CALL_KINDS = tuple(k for k in FaultKind if k not in (FaultKind.DUPLICATE, FaultKind.REORDER))
+    def _changed(self, target: str) -> None:
+        for look in self._watchers:
+            look(target)
+
+    def in_force(self) -> list[Fault]:
+        self._forget()
+        return [fault for fault in self._faults if fault.count != 0]
+
+    def _forget(self) -> None:
+        """End what is past its time; what is used up stays only while calls hang by it."""
+        now = self._clock.now()
+        for fault in list(self._faults):
+            if fault.until is not None and fault.until <= now:
+                self.end(fault)
+            elif fault.count == 0 and fault.kind is not FaultKind.HANG:
+                self._faults.remove(fault)
+
+    def strike(self, target: str, path: str = "", *kinds: FaultKind) -> FaultKind | None:
+        """The kind of fault that this call meets, if any; see `struck`."""
+        fault = self.struck(target, path, *kinds)
+        return fault.kind if fault is not None else None
+
+    def struck(self, target: str, path: str = "", *kinds: FaultKind) -> Fault | None:
+        """The fault that this call meets, if any; `kinds` limits what the caller can act out."""
+        if not self._faults:
+            return None
+        for fault in self.in_force():
+            if fault.target != target or fault.path not in path:
+                continue
+            if (not kinds or fault.kind in kinds) and fault.hits():
+                return fault
+        return None
+
+    @contextmanager
+    def streaming(self, target: str, path: str) -> Iterator[OpenStream]:
+        """Keep a streaming call known for the length of the block."""
+        stream = OpenStream(target, path)
+        self._streams.add(stream)
+        try:
+            yield stream
+        finally:
+            self._streams.discard(stream)
+
+
+def _call_kinds(target: str) -> tuple[FaultKind, ...]:
+    return CALLS if target in DELIVERING else (*CALLS, FaultKind.DELAY)
+
+
+async def _late(fault: Fault) -> None:
+    """Keep a call waiting as SLOW, DELAY and HANG do."""
+    if fault.kind is FaultKind.HANG:
+        await fault.ended.wait()
+    elif fault.kind in (FaultKind.SLOW, FaultKind.DELAY):
+        await asyncio.sleep(fault.late)
+
+
+# HTTP
+
+
+def google_refusal(status: int) -> web.Response:
+    """An error as Google's REST APIs word it: https://cloud.google.com/apis/design/errors"""
+    name, message = {
+        429: ("RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota)."),
+        500: ("INTERNAL", "Internal error encountered."),
+    }[status]
+    return web.json_response(
+        {"error": {"code": status, "message": message, "status": name}}, status=status
+    )
 
 
 def http_middleware(faults: Faults, target: str) -> Any:
     """An aiohttp middleware that acts the faults of `target` out on every request."""
 
-    def drop(request: web.Request) -> web.Response:
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response(status=503)
-
     @web.middleware
     async def middleware(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        kind = faults.strike(target, request.path, *_CALL_KINDS)
+        fault = faults.struck(target, request.path, *_call_kinds(target))
+        if fault is None:
+            return await handler(request)
+        kind = fault.kind
         if kind is FaultKind.DOWN:
-            return drop(request)
-        if kind is FaultKind.ERROR:
-            return web.json_response({"error": "internal"}, status=500)
-        if kind is FaultKind.RATE_LIMIT:
-            return web.json_response(
-                {"error": "too many requests"}, status=429, headers={"Retry-After": "1"}
-            )
-        if kind is FaultKind.SLOW:
-            await asyncio.sleep(2)
-        if kind is FaultKind.HANG:
-            await faults.cleared()
+            return _drop(request)
+        if kind in (FaultKind.ERROR, FaultKind.RATE_LIMIT):
+            refuse = faults.refusals.get(target, google_refusal)
+            return refuse(429 if kind is FaultKind.RATE_LIMIT else 500)
+        await _late(fault)
         response = await handler(request)
         if kind is FaultKind.FAIL_AFTER_SUCCESS:
-            return drop(request)
+            return _drop(request)
+        if kind is FaultKind.DROP_CONNECTION:
+            return await _cut(request, response)
         return response
 
     return middleware
 
 
+def _drop(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=503)
+
+
+async def _cut(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Send half of the answer's body and close the connection."""
+    body = response.body if isinstance(response, web.Response) else None
+    if not isinstance(body, bytes) or not body or request.transport is None:
+        return _drop(request)
+    begun = web.StreamResponse(status=response.status, headers=response.headers)
+    begun.content_length = len(body)
+    await begun.prepare(request)
+    await begun.write(body[: len(body) // 2])
+    request.transport.close()
+    return begun
+
+
+# gRPC
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_REFUSALS = {
+    FaultKind.DOWN: (grpc.StatusCode.UNAVAILABLE, "The service is unavailable."),
+    FaultKind.ERROR: (grpc.StatusCode.UNAVAILABLE, "The service is unavailable."),
+    FaultKind.RATE_LIMIT: (grpc.StatusCode.RESOURCE_EXHAUSTED, "Quota exceeded."),
+}
+_LOST = (grpc.StatusCode.UNAVAILABLE, "The connection was lost.")
+_ANSWERS_LOST = (FaultKind.FAIL_AFTER_SUCCESS, FaultKind.DROP_CONNECTION)
+_OPENING = (*_REFUSALS, FaultKind.HANG, FaultKind.FAIL_AFTER_SUCCESS)
+
+
 class FaultInterceptor(grpc.aio.ServerInterceptor):
-    """Acts the faults of `target` out on unary gRPC calls; streams meet only DOWN and ERROR."""
+    """Acts the faults of `target` out on gRPC calls.
+
+    A stream meets refusals when it is opened, and with each of its responses SLOW, DELAY, HANG and
+    DROP_CONNECTION anew. When DOWN or DROP_CONNECTION comes in force, open streams are cut.
+    """
 
     def __init__(self, faults: Faults, target: str) -> None:
         self._faults = faults
         self._target = target
+        self._kinds = _call_kinds(target)
+        self._midst = (*(k for k in self._kinds if k not in _OPENING), FaultKind.HANG)
 
     async def intercept_service(
         self,
@@ -133,40 +313,77 @@ class FaultInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         handler = await continuation(handler_call_details)
-        kind = self._faults.strike(self._target, handler_call_details.method, *_CALL_KINDS)
-        if kind is None or handler is None:
-            return handler
-        if handler.request_streaming or handler.response_streaming:
-            return handler if kind not in (FaultKind.DOWN, FaultKind.ERROR) else _refuse(handler)
-        inner: Any = handler.unary_unary
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        if handler.response_streaming:
+            return self._streaming(handler, method)
+        fault = self._faults.struck(self._target, method, *self._kinds)
+        return handler if fault is None else _faulty(handler, fault)
 
-        async def faulty(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            if kind in (FaultKind.DOWN, FaultKind.ERROR):
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "The service is unavailable.")
-            if kind is FaultKind.RATE_LIMIT:
-                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Quota exceeded.")
-            if kind is FaultKind.SLOW:
-                await asyncio.sleep(2)
-            if kind is FaultKind.HANG:
-                await self._faults.cleared()
-            answer = await inner(request, context)
-            if kind is FaultKind.FAIL_AFTER_SUCCESS:
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "The connection was lost.")
-            return answer
+    def _streaming(self, handler: Any, method: str) -> Any:
+        inner = handler.stream_stream or handler.unary_stream
+        if handler.request_streaming:
+            make = grpc.stream_stream_rpc_method_handler
+        else:
+            make = grpc.unary_stream_rpc_method_handler
 
-        return grpc.unary_unary_rpc_method_handler(
-            faulty, handler.request_deserializer, handler.response_serializer
-        )
+        async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
+            fault = self._faults.struck(self._target, method, *_OPENING)
+            if fault is not None:
+                await _refuse(fault, context)
+            with self._faults.streaming(self._target, method) as stream:
+                async with aclosing(inner(request, context)) as responses:
+                    while (response := await _next(stream, responses)) is not _END:
+                        midst = self._faults.struck(self._target, method, *self._midst)
+                        if midst is not None:
+                            await _late(midst)
+                        yield response
+                        stream.cut |= midst is not None and midst.kind in _ANSWERS_LOST
+            if stream.cut or (fault is not None and fault.kind in _ANSWERS_LOST):
+                await context.abort(*_LOST)
+
+        return make(serve, handler.request_deserializer, handler.response_serializer)
 
 
-def _refuse(handler: Any) -> Any:
-    async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "The service is unavailable.")
+_END = object()
 
-    factories = {
-        (True, True): grpc.stream_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-    }
-    factory = factories[(handler.request_streaming, handler.response_streaming)]
-    return factory(refuse, handler.request_deserializer, handler.response_serializer)
+
+async def _next(stream: OpenStream, responses: Any) -> Any:
+    """The next response; `_END` after the last, or when the stream is cut."""
+    if stream.cut:
+        return _END
+    stream.waits = True
+    try:
+        return await anext(responses, _END)
+    except asyncio.CancelledError:
+        if not stream.cut:
+            raise
+        return _END
+    finally:
+        stream.waits = False
+
+
+async def _refuse(fault: Fault, context: Context) -> None:
+    """End the call if it is to be refused before anything happens; else wait as long as it must."""
+    if fault.kind in _REFUSALS:
+        await context.abort(*_REFUSALS[fault.kind])
+    await _late(fault)
+
+
+def _faulty(handler: Any, fault: Fault) -> Any:
+    """A handler of one answer that meets `fault`."""
+    inner = handler.stream_unary or handler.unary_unary
+
+    async def serve(request: Any, context: Context) -> Any:
+        await _refuse(fault, context)
+        answer = await inner(request, context)
+        if fault.kind in _ANSWERS_LOST:
+            await context.abort(*_LOST)
+        return answer
+
+    if handler.request_streaming:
+        make = grpc.stream_unary_rpc_method_handler
+    else:
+        make = grpc.unary_unary_rpc_method_handler
+    return make(serve, handler.request_deserializer, handler.response_serializer)
