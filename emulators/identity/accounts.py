@@ -1,18 +1,18 @@
-"""The accounts of one Identity Platform project, in memory and in the journal."""
+"""The accounts of one silo, in memory and in the journal."""
 
-import hashlib
-import hmac
 import json
 import re
-import secrets
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+from emulators.identity.factors import Factor
+from emulators.identity.passwords import Password
 from emulators.identity.wire import Refused
 from emulators.journal import Journal
 
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*\.?")
 _PHONE = re.compile(r"\+[1-9]\d{4,14}")
 _LONGEST_CLAIMS = 1000  # characters, a documented limit of custom claims
 RESERVED_CLAIMS = frozenset(
@@ -26,8 +26,11 @@ RESERVED_CLAIMS = frozenset(
 
 @dataclass(frozen=True)
 class Account:
-    """One person. Instants are virtual: `created_at` and `last_login_at` in milliseconds since the
-    epoch, `valid_since` in seconds (tokens whose sign-in is older are revoked).
+    """One person. Instants are virtual: `created_at`, `last_login_at`, `last_refresh_at` and
+    `password_updated_at` in milliseconds since the epoch, `valid_since` in seconds (tokens whose
+    sign-in is older are revoked). `providers` are the linked identity providers
+    (`ProviderUserInfo`), `mfa` the enrolled second factors (None: there never were any, or an
+    administrator removed them; Google's answers differ from those of a person without any left).
     """
 
     local_id: str
@@ -35,6 +38,8 @@ class Account:
     valid_since: int
     email: str = ""
     email_verified: bool = False
+    initial_email: str = ""
+    email_link: bool = False
     display_name: str = ""
     photo_url: str = ""
     phone_number: str = ""
@@ -42,31 +47,27 @@ class Account:
     custom_attributes: str = ""
     custom_auth: bool = False
     last_login_at: int = 0
-    salt: str = ""
-    password_hash: str = ""
+    last_refresh_at: int = 0
+    password: Password | None = None
+    password_updated_at: int = 0
+    providers: list[dict[str, Any]] = field(default_factory=list)
+    mfa: list[Factor] | None = None
 
     def claims(self) -> dict[str, Any]:
         """The custom claims, to be flattened into ID tokens."""
         claims: dict[str, Any] = json.loads(self.custom_attributes or "{}")
         return claims
 
-    def with_password(self, password: str) -> "Account":
-        """Raises `Refused` for a password shorter than the six characters the API demands."""
-        if len(password) < 6:
-            raise Refused("WEAK_PASSWORD : Password should be at least 6 characters")
-        salt = secrets.token_hex(8)
-        return replace(self, salt=salt, password_hash=_hash(password, salt))
+    def described(self, tenant: str = "") -> dict[str, Any]:
+        """`UserInfo` of the REST reference; empty fields are left out as the API does.
 
-    def has_password(self, password: str) -> bool:
-        return bool(self.password_hash) and hmac.compare_digest(
-            self.password_hash, _hash(password, self.salt)
-        )
-
-    def described(self) -> dict[str, Any]:
-        """`UserInfo` of the REST reference; empty fields are left out as the API does."""
+        The password's hash is not in it.
+        """
         fields = {
             "localId": self.local_id,
             "email": self.email,
+            "initialEmail": self.initial_email,
+            "emailLinkSignin": self.email_link,
             "displayName": self.display_name,
             "photoUrl": self.photo_url,
             "phoneNumber": self.phone_number,
@@ -76,16 +77,27 @@ class Account:
             "validSince": str(self.valid_since),
             "createdAt": str(self.created_at),
             "lastLoginAt": str(self.last_login_at) if self.last_login_at else "",
-            "providerUserInfo": self._providers(),
+            "lastRefreshAt": timestamp(self.last_refresh_at) if self.last_refresh_at else "",
+            "passwordUpdatedAt": self.password_updated_at,
+            "providerUserInfo": self.provider_infos(),
+            "tenantId": tenant,
         }
         shown = {name: value for name, value in fields.items() if value}
         if self.email:
             shown["emailVerified"] = self.email_verified
+        if self.mfa is not None:
+            shown["mfaInfo"] = [factor.described() for factor in self.mfa]
         return shown
 
-    def _providers(self) -> list[dict[str, str]]:
-        providers = []
-        if self.password_hash:
+    def exported(self, tenant: str = "") -> dict[str, Any]:
+        """What administrators are shown: the password's hash and salt as well."""
+        hashed = self.password.exported() if self.password else {}
+        return self.described(tenant) | hashed
+
+    def provider_infos(self) -> list[dict[str, Any]]:
+        """`ProviderUserInfo` of every way to sign in that the account has."""
+        infos = [dict(info) for info in self.providers]
+        if self.email and (self.password or self.email_link):
             provider = {
                 "providerId": "password",
                 "federatedId": self.email,
@@ -94,21 +106,31 @@ class Account:
                 "displayName": self.display_name,
                 "photoUrl": self.photo_url,
             }
-            providers.append({name: value for name, value in provider.items() if value})
+            infos.append({name: value for name, value in provider.items() if value})
         if self.phone_number:
             number = self.phone_number
-            providers.append({"providerId": "phone", "rawId": number, "phoneNumber": number})
-        return providers
+            infos.append({"providerId": "phone", "rawId": number, "phoneNumber": number})
+        return infos
+
+    @classmethod
+    def kept(cls, value: bytes) -> "Account":
+        fields = json.loads(value)
+        if fields.get("password"):
+            fields["password"] = Password(**fields["password"])
+        if fields.get("mfa"):
+            fields["mfa"] = [Factor(**factor) for factor in fields["mfa"]]
+        return cls(**fields)
 
 
-def _hash(password: str, salt: str) -> str:
-    # A small cost: hundreds of people sign in within one demonstration.
-    return hashlib.scrypt(password.encode(), salt=salt.encode(), n=1024, r=8, p=1).hex()
+def timestamp(milliseconds: int) -> str:
+    """An instant as the API writes timestamps (RFC 3339, UTC)."""
+    instant = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def checked_email(email: str) -> str:
     """The address in lower case, as the API keeps it; raises `Refused` when it is none."""
-    if not _EMAIL.fullmatch(email):
+    if not _EMAIL.fullmatch(email) or len(email) > 256:
         raise Refused("INVALID_EMAIL")
     return email.lower()
 
@@ -125,25 +147,29 @@ def checked_claims(text: str) -> str:
         raise Refused("CLAIMS_TOO_LARGE")
     try:
         claims = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):
         raise Refused("INVALID_CLAIMS")
-    for name in RESERVED_CLAIMS & claims.keys():
+    for name in sorted(RESERVED_CLAIMS & claims.keys()):
         raise Refused(f"FORBIDDEN_CLAIM : {name}")
     return text if claims else ""
 
 
 class Accounts:
-    """The accounts by id, e-mail and phone number; a change is durable when `save` returns."""
+    """The accounts by id, e-mail, phone number and provider; a change is durable when `save`
+    returns. An address belongs to one account at most, and so does a provider's person.
+    """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, prefix: str) -> None:
         self._journal = journal
+        self._prefix = prefix
         self._by_id: dict[str, Account] = {}
         self._by_email: dict[str, str] = {}
         self._by_phone: dict[str, str] = {}
-        for _, value in journal.items("account/"):
-            self._index(Account(**json.loads(value)))
+        self._by_provider: dict[tuple[str, str], str] = {}
+        for _, value in journal.items(prefix):
+            self._index(Account.kept(value))
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -161,19 +187,35 @@ class Accounts:
     def by_phone(self, number: str) -> Account | None:
         return self._by_id.get(self._by_phone.get(number, ""))
 
-    def save(self, account: Account) -> Account:
-        """Raises `Refused` if another account has the e-mail address or the phone number."""
-        if self._by_email.get(account.email, account.local_id) != account.local_id:
+    def by_provider(self, provider_id: str, raw_id: str) -> Account | None:
+        return self._by_id.get(self._by_provider.get((provider_id, raw_id), ""))
+
+    def by_initial_email(self, email: str) -> Account | None:
+        """The account that had this address before the first change of it."""
+        return next((a for a in self._by_id.values() if a.initial_email == email), None)
+
+    def check(self, account: Account) -> None:
+        """Raises `Refused` if another account has the address, the number or a linked identity."""
+        own = account.local_id
+        if self._by_email.get(account.email, own) != own:
             raise Refused("EMAIL_EXISTS")
-        if self._by_phone.get(account.phone_number, account.local_id) != account.local_id:
+        if self._by_phone.get(account.phone_number, own) != own:
             raise Refused("PHONE_NUMBER_EXISTS")
-        self._journal.put(f"account/{account.local_id}", json.dumps(asdict(account)).encode())
+        for key in _identities(account):
+            if self._by_provider.get(key, own) != own:
+                raise Refused("FEDERATED_USER_ID_ALREADY_LINKED")
+
+    def save(self, account: Account) -> Account:
+        """Keep the account, new or changed; raises as `check` does."""
+        self.check(account)
+        key = f"{self._prefix}{account.local_id}"
+        self._journal.put(key, json.dumps(asdict(account)).encode())
         self._forget(account.local_id)
         self._index(account)
         return account
 
     def delete(self, local_id: str) -> None:
-        self._journal.delete(f"account/{local_id}")
+        self._journal.delete(f"{self._prefix}{local_id}")
         self._forget(local_id)
 
     def _index(self, account: Account) -> None:
@@ -182,9 +224,17 @@ class Accounts:
             self._by_email[account.email] = account.local_id
         if account.phone_number:
             self._by_phone[account.phone_number] = account.local_id
+        for key in _identities(account):
+            self._by_provider[key] = account.local_id
 
     def _forget(self, local_id: str) -> None:
         account = self._by_id.pop(local_id, None)
         if account is not None:
             self._by_email.pop(account.email, None)
             self._by_phone.pop(account.phone_number, None)
+            for key in _identities(account):
+                self._by_provider.pop(key, None)
+
+
+def _identities(account: Account) -> list[tuple[str, str]]:
+    return [(info["providerId"], info["rawId"]) for info in account.providers]

@@ -1,162 +1,182 @@
-"""What a person's own client may do: sign up, sign in, read, change and delete that account."""
+"""What a person's own client does first: sign up, sign in with a password, look up, delete.
+
+Administrators call the same operations with an account's id instead of its ID token.
+"""
 
 import secrets
 from dataclasses import replace
 from typing import Any
 
 from emulators.clock import micros
-from emulators.engine import Ground
-from emulators.identity.accounts import Account, Accounts, checked_email
-from emulators.identity.sessions import Sessions
+from emulators.identity.accounts import Account, checked_email, checked_phone, timestamp
+from emulators.identity.directory import Directory
+from emulators.identity.factors import phone_factors
+from emulators.identity.passwords import Password
+from emulators.identity.routing import Call, Route, for_admins, for_people
+from emulators.identity.sessions import FirstFactor
 from emulators.identity.wire import Body, Refused
 
-_RECENT = 300  # seconds since the sign-in within which credentials may be changed
-_ADMIN_ONLY = (
-    "customAttributes",
-    "disableUser",
-    "emailVerified",
-    "localId",
-    "phoneNumber",
-    "validSince",
-)
+
+def routes(directory: Directory) -> list[Route]:
+    """`accounts:signUp`, `:signInWithPassword`, `:lookup`, `:delete` and their admin forms."""
+    people = People(directory)
+    return [
+        for_people("signUp", people.sign_up),
+        *for_admins("/accounts", people.sign_up),
+        for_people("signInWithPassword", people.sign_in_with_password),
+        for_people("lookup", people.lookup),
+        *for_admins("/accounts:lookup", people.lookup),
+        for_people("delete", people.delete),
+        *for_admins("/accounts:delete", people.delete),
+    ]
 
 
 class People:
-    """`accounts:*` under an API key. Each method takes a request's body and answers the response's.
+    """Each method takes a call and answers the response's body."""
 
-    A second factor would come in between a checked password and `Sessions.begin`.
-    """
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
 
-    def __init__(self, ground: Ground, accounts: Accounts, sessions: Sessions) -> None:
-        self._ground = ground
-        self._accounts = accounts
-        self._sessions = sessions
-
-    def sign_up(self, body: Body) -> dict[str, Any]:
-        """A new account by e-mail address and password, or an anonymous one without either."""
+    def sign_up(self, call: Call) -> dict[str, Any]:
+        """A new account: by e-mail address and password, anonymous without either, or as an
+        administrator says. With an ID token the password is added to that account.
+        """
+        active(call)
+        kind = {"kind": "identitytoolkit#SignupNewUserResponse"}
+        if call.owner and not call.body.has("idToken"):
+            return kind | self._created(call)
+        body, settings = call.body, call.silo.settings
         if body.has("localId"):
             raise Refused("UNEXPECTED_PARAMETER : User ID")
-        now = micros(self._ground.clock.now())
-        account = Account(
-            local_id=secrets.token_urlsafe(21),
-            created_at=now // 1000,
-            valid_since=now // 1_000_000,
-            display_name=body.text("displayName"),
-            photo_url=body.text("photoUrl"),
-        )
-        anonymous = not body.has("email") and not body.has("password")
-        if not anonymous:
-            email = _required(body, "email", "MISSING_EMAIL")
-            password = _required(body, "password", "MISSING_PASSWORD")
-            account = replace(account, email=checked_email(email)).with_password(password)
-        provider = "anonymous" if anonymous else "password"
-        return {
-            "kind": "identitytoolkit#SignupNewUserResponse",
-            **_profile(account),
-            **self._signed_in(account, provider),
-        }
+        if not (body.has("email") or body.has("password") or body.has("idToken")):
+            if not settings.anonymous:
+                raise Refused("ADMIN_ONLY_OPERATION")
+            account = self._new(body)
+            return kind | self._signed_in(call, account, "anonymous")
+        email = checked_email(body.required("email", "MISSING_EMAIL"))
+        password = body.required("password", "MISSING_PASSWORD")
+        if not settings.passwords:
+            raise Refused("OPERATION_NOT_ALLOWED")
+        if body.has("idToken"):
+            account, _ = self._directory.account_of(call.silo, body.text("idToken"))
+        else:
+            account = self._new(body)
+        account = replace(account, email=email, email_verified=False)
+        account = with_password(self._directory, account, password)
+        return kind | self._signed_in(call, account, "password")
 
-    def sign_in_with_password(self, body: Body) -> dict[str, Any]:
-        """Refuses a wrong address like a wrong password (e-mail enumeration protection)."""
-        email = _required(body, "email", "MISSING_EMAIL")
-        password = _required(body, "password", "MISSING_PASSWORD")
-        account = self._accounts.by_email(checked_email(email))
-        if account is None or not account.has_password(password):
-            raise Refused("INVALID_LOGIN_CREDENTIALS")
+    def sign_in_with_password(self, call: Call) -> dict[str, Any]:
+        """With e-mail enumeration protection a wrong address is refused like a wrong password."""
+        active(call)
+        body, settings = call.body, call.silo.settings
+        if not settings.passwords:
+            raise Refused("PASSWORD_LOGIN_DISABLED")
+        if not body.has("email"):
+            raise Refused("MISSING_EMAIL")
+        email = checked_email(body.text("email"))
+        password = body.required("password", "MISSING_PASSWORD")
+        account = call.silo.accounts.by_email(email)
+        if account is None:
+            hidden = settings.email_privacy
+            raise Refused("INVALID_LOGIN_CREDENTIALS" if hidden else "EMAIL_NOT_FOUND")
+        if account.disabled:
+            raise Refused("USER_DISABLED")
+        if account.password is None or not account.password.matches(password):
+            hidden = settings.email_privacy
+            raise Refused("INVALID_LOGIN_CREDENTIALS" if hidden else "INVALID_PASSWORD")
         return {
             "kind": "identitytoolkit#VerifyPasswordResponse",
             "registered": True,
-            **_profile(account),
-            **self._signed_in(account, "password"),
+            **self._signed_in(call, account, "password"),
         }
 
-    def sign_in_with_custom_token(self, body: Body) -> dict[str, Any]:
-        """The account a custom token names, made if it is new."""
-        token = _required(body, "token", "MISSING_CUSTOM_TOKEN")
-        uid, claims = self._sessions.custom(token)
-        account = self._accounts.by_id(uid)
-        is_new = account is None
-        if account is None:
-            now = micros(self._ground.clock.now())
-            account = Account(uid, now // 1000, now // 1_000_000, custom_auth=True)
-        return {
-            "kind": "identitytoolkit#VerifyCustomTokenResponse",
-            "isNewUser": is_new,
-            **self._signed_in(account, "custom", claims),
-        }
+    def lookup(self, call: Call) -> dict[str, Any]:
+        """One's own account, or for administrators those asked for; unknown ones are left out."""
+        active(call)
+        kind = {"kind": "identitytoolkit#GetAccountInfoResponse"}
+        if not call.owner or call.body.has("idToken"):
+            token = call.body.required("idToken", "MISSING_ID_TOKEN")
+            account, _ = self._directory.account_of(call.silo, token)
+            return kind | {"users": [account.described(call.silo.tenant)]}
+        found = {account.local_id: account for account in _sought(call)}
+        users = [account.exported(call.silo.tenant) for account in found.values()]
+        return kind | ({"users": users} if users else {})
 
-    def lookup(self, body: Body) -> dict[str, Any]:
-        account, _ = self._sessions.account_of(_id_token(body))
-        kind = "identitytoolkit#GetAccountInfoResponse"
-        return {"kind": kind, "users": [account.described()]}
-
-    def update(self, body: Body) -> dict[str, Any]:
-        """Change one's own profile, address or password.
-
-        A new address is unverified; a new address or password needs a sign-in of the last five
-        minutes and revokes the others. What only administrators may set is refused.
-        """
-        account, claims = self._sessions.account_of(_id_token(body))
-        if any(body.has(name) for name in _ADMIN_ONLY):
-            raise Refused("INSUFFICIENT_PERMISSION")
-        now = int(self._ground.clock.time())
-        provider = str(claims["firebase"]["sign_in_provider"])
-        if body.has("email") or body.has("password"):
-            if now - int(claims["auth_time"]) > _RECENT:
-                raise Refused("CREDENTIAL_TOO_OLD_LOGIN_AGAIN")
-            account = replace(account, valid_since=now)
-        if body.has("email"):
-            email = checked_email(body.text("email"))
-            verified = account.email_verified and email == account.email
-            account = replace(account, email=email, email_verified=verified)
-        if body.has("password"):
-            account = account.with_password(body.text("password"))
-            provider = "password" if account.email else provider
-        account = self._accounts.save(with_profile(account, body))
-        answer = {
-            "kind": "identitytoolkit#SetAccountInfoResponse",
-            "emailVerified": account.email_verified,
-            "providerUserInfo": account.described().get("providerUserInfo", []),
-            **_profile(account),
-        }
-        if body.flag("returnSecureToken"):
-            answer |= self._sessions.begin(account, provider)
-        self._ground.agenda.touch()
-        return answer
-
-    def delete(self, body: Body) -> dict[str, Any]:
-        account, _ = self._sessions.account_of(_id_token(body))
-        self._accounts.delete(account.local_id)
-        self._sessions.end(account.local_id)
-        self._ground.agenda.touch()
+    def delete(self, call: Call) -> dict[str, Any]:
+        active(call)
+        self._directory.remove(call.silo, subject(self._directory, call)[0])
         return {"kind": "identitytoolkit#DeleteAccountResponse"}
 
-    def _signed_in(
-        self, account: Account, provider: str, claims: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        if account.disabled:
-            raise Refused("USER_DISABLED")
-        now = micros(self._ground.clock.now()) // 1000
-        account = self._accounts.save(replace(account, last_login_at=now))
-        self._ground.agenda.touch()
-        return {"localId": account.local_id, **self._sessions.begin(account, provider, claims)}
+    def _new(self, body: Body, local_id: str = "") -> Account:
+        return self._directory.new_account(
+            local_id or secrets.token_urlsafe(21),
+            display_name=body.text("displayName"),
+            photo_url=body.text("photoUrl"),
+        )
+
+    def _created(self, call: Call) -> dict[str, Any]:
+        """What an administrator makes: any fields, no sign-in."""
+        body, directory = call.body, self._directory
+        local_id = body.text("localId")
+        if len(local_id) > 128:
+            raise Refused("INVALID_LOCAL_ID")
+        if call.silo.accounts.by_id(local_id) is not None:
+            raise Refused("DUPLICATE_LOCAL_ID")
+        account = self._new(body, local_id)
+        if body.has("email"):
+            account = replace(account, email=checked_email(body.text("email")))
+        if body.has("phoneNumber"):
+            account = replace(account, phone_number=checked_phone(body.text("phoneNumber")))
+        if body.has("password"):
+            account = with_password(directory, account, body.text("password"))
+        account = replace(
+            account,
+            email_verified=body.flag("emailVerified"),
+            disabled=body.flag("disabled"),
+            mfa=phone_factors(body.objects("mfaInfo"), timestamp(account.created_at)),
+        )
+        directory.save(call.silo, account)
+        return profile(account)
+
+    def _signed_in(self, call: Call, account: Account, provider: str) -> dict[str, Any]:
+        call.silo.accounts.check(account)
+        return profile(account) | self._directory.sign_in(call.silo, account, FirstFactor(provider))
 
 
-def with_profile(account: Account, body: Body) -> Account:
-    """The account with the name and picture that `body` sets, or deletes by `deleteAttribute`."""
-    if body.has("displayName"):
-        account = replace(account, display_name=body.text("displayName"))
-    if body.has("photoUrl"):
-        account = replace(account, photo_url=body.text("photoUrl"))
-    gone = body.texts("deleteAttribute")
-    if "DISPLAY_NAME" in gone:
-        account = replace(account, display_name="")
-    if "PHOTO_URL" in gone:
-        account = replace(account, photo_url="")
-    return account
+def active(call: Call) -> None:
+    """Raises `Refused` where signing in is switched off as a whole (tenants: `disableAuth`)."""
+    if call.silo.settings.disabled:
+        raise Refused("PROJECT_DISABLED")
 
 
-def _profile(account: Account) -> dict[str, Any]:
+def subject(directory: Directory, call: Call) -> tuple[Account, str]:
+    """The account a call is about, and the provider of the sign-in that its ID token attests.
+
+    Administrators name it by `localId`, the person by `idToken`.
+    """
+    if call.owner and not call.body.has("idToken"):
+        local_id = call.body.required("localId", "MISSING_LOCAL_ID")
+        if (account := call.silo.accounts.by_id(local_id)) is None:
+            raise Refused("USER_NOT_FOUND")
+        return account, ""
+    token = call.body.required("idToken", "MISSING_ID_TOKEN")
+    account, claims = directory.account_of(call.silo, token)
+    return account, str(claims["firebase"].get("sign_in_provider", ""))
+
+
+def with_password(directory: Directory, account: Account, password: str) -> Account:
+    """The account with a new password, which revokes earlier sign-ins."""
+    now = micros(directory.ground.clock.now())
+    return replace(
+        account,
+        password=Password.of(password),
+        password_updated_at=now // 1000,
+        valid_since=now // 1_000_000,
+    )
+
+
+def profile(account: Account) -> dict[str, Any]:
+    """The fields that most answers repeat; empty ones are left out."""
     fields = {
         "localId": account.local_id,
         "email": account.email,
@@ -166,11 +186,16 @@ def _profile(account: Account) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _required(body: Body, name: str, missing: str) -> str:
-    if not (value := body.text(name)):
-        raise Refused(missing)
-    return value
-
-
-def _id_token(body: Body) -> str:
-    return _required(body, "idToken", "MISSING_ID_TOKEN")
+def _sought(call: Call) -> list[Account]:
+    accounts, body = call.silo.accounts, call.body
+    found = [
+        *(accounts.by_id(local_id) for local_id in body.texts("localId")),
+        *(accounts.by_email(email) for email in body.texts("email")),
+        *(accounts.by_phone(number) for number in body.texts("phoneNumber")),
+        *(
+            accounts.by_provider(user.text("providerId"), user.text("rawId"))
+            for user in body.objects("federatedUserId")
+        ),
+        *(accounts.by_initial_email(email) for email in body.texts("initialEmail")),
+    ]
+    return [account for account in found if account]

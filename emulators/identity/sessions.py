@@ -1,170 +1,205 @@
-"""Sign-ins: ID tokens, refresh tokens and custom tokens, all signed, all on virtual time."""
+"""Sign-ins: ID tokens and refresh tokens, all signed or random, all on virtual time."""
 
 import json
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import jwt
 from cryptography import x509
 
 from emulators.engine import Ground
-from emulators.identity.accounts import RESERVED_CLAIMS, Account, Accounts
+from emulators.identity.accounts import Account
+from emulators.identity.silo import Silo
 from emulators.identity.wire import Refused
 from emulators.journal import Journal
 
-CUSTOM_AUDIENCE = (
-    "https://identitytoolkit.googleapis.com/google.identity.identitytoolkit.v1.IdentityToolkit"
-)
 LIFE = 3600  # seconds an ID token lives
+_NO_TIMES: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+
+
+@dataclass(frozen=True)
+class FirstFactor:
+    """How a person signed in: the token's `sign_in_provider`, claims to add to the custom ones
+    (of a custom token), and the attributes a SAML or OIDC provider told (`sign_in_attributes`).
+    """
+
+    provider: str
+    claims: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Session:
     """One sign-in, which its refresh token stands for. `auth_time`: virtual seconds."""
 
+    project: str
+    tenant: str
     local_id: str
-    provider: str
     auth_time: int
-    claims: dict[str, Any]
+    first: FirstFactor
+    second: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def kept(cls, value: bytes) -> "Session":
+        fields = json.loads(value)
+        return cls(**fields | {"first": FirstFactor(**fields["first"])})
 
 
 class Sessions:
-    """Issues and checks the tokens of one project. A refresh token lives until it is revoked."""
+    """Issues and checks tokens. A refresh token lives until it is revoked."""
 
-    def __init__(self, ground: Ground, accounts: Accounts, journal: Journal) -> None:
+    def __init__(self, ground: Ground, journal: Journal) -> None:
         self._ground = ground
-        self._accounts = accounts
         self._journal = journal
         self._refresh: dict[str, Session] = {}
-        for key, value in journal.items("refresh/"):
-            self._refresh[key.removeprefix("refresh/")] = Session(**json.loads(value))
+        for key, value in journal.items("session/"):
+            self._refresh[key.removeprefix("session/")] = Session.kept(value)
 
     def __len__(self) -> int:
         return len(self._refresh)
 
-    @property
-    def issuer(self) -> str:
-        return f"https://securetoken.google.com/{self._ground.project}"
-
     def begin(
-        self, account: Account, provider: str, claims: dict[str, Any] | None = None
+        self,
+        silo: Silo,
+        account: Account,
+        first: FirstFactor,
+        second: dict[str, str] | None = None,
     ) -> dict[str, str]:
         """A new sign-in: the token fields of the API's sign-in answers."""
         now = int(self._ground.clock.time())
-        session = Session(account.local_id, provider, now, claims or {})
+        session = Session(silo.project, silo.tenant, account.local_id, now, first, second or {})
         token = secrets.token_urlsafe(96)
-        self._journal.put(f"refresh/{token}", json.dumps(asdict(session)).encode())
+        self._journal.put(f"session/{token}", json.dumps(asdict(session)).encode())
         self._refresh[token] = session
         id_token = self._id_token(account, session)
         return {"idToken": id_token, "refreshToken": token, "expiresIn": str(LIFE)}
 
-    def refresh(self, token: str) -> tuple[str, str]:
-        """A fresh ID token and the person's id, for a refresh token."""
-        session = self._refresh.get(token)
-        if session is None:
+    def session(self, refresh_token: str) -> Session:
+        """Raises `Refused` for an unknown refresh token."""
+        if (session := self._refresh.get(refresh_token)) is None:
             raise Refused("INVALID_REFRESH_TOKEN")
-        account = self._standing(session.local_id, session.auth_time)
-        return self._id_token(account, session), account.local_id
+        return session
 
-    def end(self, local_id: str) -> None:
+    def refresh(self, silo: Silo, session: Session) -> tuple[str, Account]:
+        """A fresh ID token and the person's account; raises as `account_of` does."""
+        account = _standing(silo, session.local_id, session.auth_time)
+        return self._id_token(account, session), account
+
+    def end(self, silo: Silo, local_id: str) -> None:
         """Forget all sign-ins of a deleted account."""
-        for token in [t for t, session in self._refresh.items() if session.local_id == local_id]:
-            self._journal.delete(f"refresh/{token}")
-            del self._refresh[token]
+        person = (silo.project, silo.tenant, local_id)
+        for token, session in list(self._refresh.items()):
+            if (session.project, session.tenant, session.local_id) == person:
+                self._journal.delete(f"session/{token}")
+                del self._refresh[token]
 
-    def account_of(self, id_token: str) -> tuple[Account, dict[str, Any]]:
-        """The account an ID token speaks for, and its claims.
-
-        Raises `Refused`: INVALID_ID_TOKEN unless it is signed by us for this project,
-        TOKEN_EXPIRED past its hour or revoked, USER_NOT_FOUND, USER_DISABLED.
-        """
+    def account_of(self, silo: Silo, id_token: str) -> tuple[Account, dict[str, Any]]:
+        """See `Directory.account_of`."""
         try:
-            claims = self._decode(id_token, self._ground.project)
+            claims = self.verified(id_token, silo.project)
         except jwt.InvalidTokenError:
             raise Refused("INVALID_ID_TOKEN") from None
-        if claims.get("iss") != self.issuer or not isinstance(claims.get("sub"), str):
+        firebase, subject = claims.get("firebase"), claims.get("sub")
+        if claims.get("iss") != _issuer(silo.project) or not isinstance(subject, str):
             raise Refused("INVALID_ID_TOKEN")
-        if self._expired(claims):
+        if not isinstance(firebase, dict) or not isinstance(claims.get("auth_time"), int):
+            raise Refused("INVALID_ID_TOKEN")
+        if firebase.get("tenant", "") != silo.tenant:
+            raise Refused("TENANT_ID_MISMATCH")
+        if self.expired(claims):
             raise Refused("TOKEN_EXPIRED")
-        return self._standing(claims["sub"], int(claims["auth_time"])), claims
+        return _standing(silo, subject, claims["auth_time"]), claims
 
-    def custom(self, token: str) -> tuple[str, dict[str, Any]]:
-        """The person's id and the additional claims in a custom token.
-
-        It is signed for a service account of this project: RS256, issuer and subject that account,
-        at most an hour old. An unsigned one, as firebase-admin makes under its emulator variable,
-        is refused.
-        """
+    def tenant_named(self, id_token: str) -> str:
+        """The tenant a token of ours names, '' where it names none or is not a token of ours."""
         try:
-            claims = self._decode(token, CUSTOM_AUDIENCE)
-        except jwt.InvalidTokenError as error:
-            raise Refused(f"INVALID_CUSTOM_TOKEN : {error}") from None
-        uid, extra = claims.get("uid"), claims.get("claims") or {}
-        owner = str(claims.get("iss", ""))
-        if not owner or claims.get("sub") != owner or self._expired(claims):
-            raise Refused("INVALID_CUSTOM_TOKEN")
-        if not owner.endswith(f"@{self._ground.project}.iam.gserviceaccount.com"):
-            raise Refused("CREDENTIAL_MISMATCH")
-        if not isinstance(uid, str) or not 0 < len(uid) <= 128 or not isinstance(extra, dict):
-            raise Refused("INVALID_CUSTOM_TOKEN")
-        for name in RESERVED_CLAIMS & extra.keys():
-            raise Refused(f"FORBIDDEN_CLAIM : {name}")
-        return uid, extra
+            firebase = self.verified(id_token, None).get("firebase")
+        except jwt.InvalidTokenError:
+            return ""
+        return str(firebase.get("tenant", "")) if isinstance(firebase, dict) else ""
 
-    def _expired(self, claims: dict[str, Any]) -> bool:
+    def verified(self, token: str, audience: str | None) -> dict[str, Any]:
+        """The claims of a token signed by this cloud; raises `jwt.InvalidTokenError`.
+
+        Times are not checked here: the library knows the system's clock alone.
+        """
+        certificate = self._ground.tokens.certificates().get(key_id(token))
+        if certificate is None:
+            raise jwt.InvalidTokenError("unknown key")
+        key: Any = x509.load_pem_x509_certificate(certificate.encode()).public_key()
+        return decoded(token, key, audience)
+
+    def expired(self, claims: dict[str, Any]) -> bool:
+        """Whether a token's life is over in virtual time, or has no end."""
         try:
             return float(claims["exp"]) <= self._ground.clock.time()
         except (KeyError, TypeError, ValueError):
             return True
 
-    def _decode(self, token: str, audience: str) -> dict[str, Any]:
-        key_id = jwt.get_unverified_header(token).get("kid")
-        certificate = self._ground.tokens.certificates().get(str(key_id))
-        if certificate is None:
-            raise jwt.InvalidTokenError("unknown key")
-        key: Any = x509.load_pem_x509_certificate(certificate.encode()).public_key()
-        # The library knows the system's clock alone; times are checked against the virtual one.
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            key,
-            algorithms=["RS256"],
-            audience=audience,
-            options={"verify_exp": False, "verify_iat": False, "verify_nbf": False},
-        )
-        return claims
-
-    def _standing(self, local_id: str, auth_time: int) -> Account:
-        account = self._accounts.by_id(local_id)
-        if account is None:
-            raise Refused("USER_NOT_FOUND")
-        if account.disabled:
-            raise Refused("USER_DISABLED")
-        if auth_time < account.valid_since:
-            raise Refused("TOKEN_EXPIRED")
-        return account
-
     def _id_token(self, account: Account, session: Session) -> str:
-        claims = account.claims() | session.claims
-        if account.display_name:
-            claims["name"] = account.display_name
-        if account.photo_url:
-            claims["picture"] = account.photo_url
-        if session.provider == "anonymous":
-            claims["provider_id"] = "anonymous"
-        identities: dict[str, list[str]] = {}
+        claims = {"name": account.display_name, "picture": account.photo_url}
+        claims = {name: value for name, value in claims.items() if value}
+        provider = session.first.provider
+        told: dict[str, Any] = claims | account.claims() | session.first.claims
         if account.email:
-            claims |= {"email": account.email, "email_verified": account.email_verified}
-            identities["email"] = [account.email]
+            told |= {"email": account.email, "email_verified": account.email_verified}
         if account.phone_number:
-            claims["phone_number"] = account.phone_number
-            identities["phone"] = [account.phone_number]
-        claims |= {
-            "iss": self.issuer,
-            "aud": self._ground.project,
+            told["phone_number"] = account.phone_number
+        if provider == "anonymous":
+            told["provider_id"] = "anonymous"
+        firebase = {"identities": _identities(account), "sign_in_provider": provider}
+        firebase |= session.second
+        if session.first.attributes:
+            firebase["sign_in_attributes"] = session.first.attributes
+        if session.tenant:
+            firebase["tenant"] = session.tenant
+        told |= {
+            "iss": _issuer(session.project),
+            "aud": session.project,
             "auth_time": session.auth_time,
             "user_id": account.local_id,
             "sub": account.local_id,
-            "firebase": {"identities": identities, "sign_in_provider": session.provider},
+            "firebase": firebase,
         }
-        return self._ground.tokens.sign(claims)
+        return self._ground.tokens.sign(told)
+
+
+def key_id(token: str) -> str:
+    """The key a token says it is signed with; raises `jwt.InvalidTokenError`."""
+    return str(jwt.get_unverified_header(token).get("kid", ""))
+
+
+def decoded(token: str, key: Any, audience: str | None) -> dict[str, Any]:
+    """The claims of a token whose RS256 signature holds; raises `jwt.InvalidTokenError`."""
+    options = _NO_TIMES | {"verify_aud": audience is not None}
+    claims: dict[str, Any] = jwt.decode(
+        token, key, algorithms=["RS256"], audience=audience, options=options
+    )
+    return claims
+
+
+def _issuer(project: str) -> str:
+    return f"https://securetoken.google.com/{project}"
+
+
+def _standing(silo: Silo, local_id: str, auth_time: int) -> Account:
+    account = silo.accounts.by_id(local_id)
+    if account is None:
+        raise Refused("USER_NOT_FOUND")
+    if account.disabled:
+        raise Refused("USER_DISABLED")
+    if auth_time < account.valid_since:
+        raise Refused("TOKEN_EXPIRED")
+    return account
+
+
+def _identities(account: Account) -> dict[str, list[str]]:
+    identities: dict[str, list[str]] = {}
+    for info in account.providers:
+        identities.setdefault(info["providerId"], []).append(info["rawId"])
+    if account.email:
+        identities["email"] = [account.email]
+    if account.phone_number:
+        identities["phone"] = [account.phone_number]
+    return identities

@@ -1,6 +1,5 @@
 """Requests and refusals of Identity Toolkit's REST API, as its reference documents them."""
 
-import json
 from typing import Any
 
 from aiohttp import web
@@ -32,17 +31,6 @@ class Body:
     def __init__(self, fields: dict[str, Any]) -> None:
         self._fields = fields
 
-    @classmethod
-    async def of(cls, request: web.Request) -> "Body":
-        text = await request.text()
-        try:
-            fields = json.loads(text) if text else {}
-        except ValueError:
-            fields = None
-        if not isinstance(fields, dict):
-            raise Refused("Invalid JSON payload received.", status="INVALID_ARGUMENT")
-        return cls(fields)
-
     def has(self, name: str) -> bool:
         return self._fields.get(name) is not None
 
@@ -55,21 +43,33 @@ class Body:
             raise _wrong_type(name, "TYPE_STRING")
         return value
 
+    def required(self, name: str, missing: str) -> str:
+        """The string of this name; refuses with the code `missing` when there is none."""
+        if not (value := self.text(name)):
+            raise Refused(missing)
+        return value
+
     def flag(self, name: str) -> bool:
         value = self._fields.get(name, False)
+        if value in ("true", "false"):  # the JSON mapping of protocol buffers' parsers is lenient
+            return bool(value == "true")
         if not isinstance(value, bool):
             raise _wrong_type(name, "TYPE_BOOL")
         return value
 
     def whole(self, name: str, default: int = 0) -> int:
         """An int64, which the API's JSON writes as a string or a number."""
-        value = self._fields.get(name, default)
+        value = self._fields.get(name)
+        value = default if value is None else value
         try:
             if isinstance(value, bool):
                 raise ValueError
-            return int(value)
-        except (TypeError, ValueError):
+            number = int(value)
+        except (OverflowError, TypeError, ValueError):
             raise _wrong_type(name, "TYPE_INT64") from None
+        if not -(1 << 63) <= number < 1 << 63:
+            raise _wrong_type(name, "TYPE_INT64")
+        return number
 
     def texts(self, name: str) -> list[str]:
         """Repeated strings; a single one counts as a list, as in the API's JSON mapping."""
@@ -84,6 +84,22 @@ class Body:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise _wrong_type(name, "TYPE_MESSAGE")
         return [Body(item) for item in value]
+
+    def child(self, name: str) -> "Body":
+        """The object of this name, empty when absent."""
+        value = self._fields.get(name)
+        if value is None:
+            return Body({})
+        if not isinstance(value, dict):
+            raise _wrong_type(name, "TYPE_MESSAGE")
+        return Body(value)
+
+    def resource(self) -> dict[str, Any]:
+        """The whole object as it came."""
+        return self._fields
+
+    def without(self, name: str) -> "Body":
+        return Body({key: value for key, value in self._fields.items() if key != name})
 
 
 def _wrong_type(name: str, kind: str) -> Refused:

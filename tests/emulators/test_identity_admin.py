@@ -204,8 +204,19 @@ def test_the_owner_is_no_person(http: httpx.Client) -> None:
     assert answer.json()["error"]["message"] == "INVALID_ID_TOKEN"
 
 
-def test_another_project_is_unknown(http: httpx.Client) -> None:
-    answer = http.post(f"{TOOLKIT}/projects/other/accounts", json={}, headers=OWNER)
+def test_another_project_has_accounts_of_its_own(http: httpx.Client) -> None:
+    body = {"localId": "u-1", "email": "a@example.org"}
+    other = f"{TOOLKIT}/projects/other/accounts"
+    own = f"{TOOLKIT}/projects/clinicloop-local/accounts"
+    for path in (own, other):
+        http.post(path, json=body, headers=OWNER).raise_for_status()
+    http.post(f"{other}:delete", json={"localId": "u-1"}, headers=OWNER).raise_for_status()
+    found = http.post(f"{own}:lookup", json={"localId": ["u-1"]}, headers=OWNER).json()
+    assert [user["localId"] for user in found["users"]] == ["u-1"]
+
+
+def test_a_name_no_project_can_have_is_unknown(http: httpx.Client) -> None:
+    answer = http.post(f"{TOOLKIT}/projects/no+name/accounts", json={}, headers=OWNER)
     assert answer.json()["error"]["message"] == "CONFIGURATION_NOT_FOUND"
 
 

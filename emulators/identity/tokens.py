@@ -1,0 +1,62 @@
+"""Secure Token v1 (refresh) and the certificates of everything this cloud signs."""
+
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from emulators.clock import micros
+from emulators.identity.directory import Directory
+from emulators.identity.routing import Access, Call, Route
+from emulators.identity.sessions import LIFE
+from emulators.identity.wire import Refused
+
+_SECURE_TOKEN = "/securetoken.googleapis.com/v1/token"  # noqa: S105 -- a path
+_CERTIFICATES = (
+    "/certs",
+    "/robot/v1/metadata/x509/securetoken@system.gserviceaccount.com",
+    "/oauth2/v1/certs",
+)
+
+
+def routes(directory: Directory) -> list[Route]:
+    """`POST token` for people, and where verifiers look for certificates."""
+
+    def refresh(call: Call) -> dict[str, Any]:
+        return _refreshed(directory, call)
+
+    def certificates(_: Call) -> web.Response:
+        return web.json_response(
+            directory.ground.tokens.certificates(),
+            headers={"Cache-Control": "public, max-age=3600, must-revalidate, no-transform"},
+        )
+
+    return [
+        Route("POST", _SECURE_TOKEN, refresh),
+        *(Route("GET", path, certificates, Access.OPEN) for path in _CERTIFICATES),
+    ]
+
+
+def _refreshed(directory: Directory, call: Call) -> dict[str, Any]:
+    """Exchange a refresh token; the body is a form, or JSON with the names of either style."""
+    body = call.body
+    if not (grant := body.text("grant_type") or body.text("grantType")):
+        raise Refused("MISSING_GRANT_TYPE")
+    if grant != "refresh_token":
+        raise Refused("INVALID_GRANT_TYPE")
+    if not (token := body.text("refresh_token") or body.text("refreshToken")):
+        raise Refused("MISSING_REFRESH_TOKEN")
+    session = directory.sessions.session(token)
+    silo = directory.silo(session.project, session.tenant)
+    id_token, account = directory.sessions.refresh(silo, session)
+    now = micros(directory.ground.clock.now()) // 1000
+    silo.accounts.save(replace(account, last_refresh_at=now))
+    return {
+        "access_token": id_token,
+        "id_token": id_token,
+        "refresh_token": token,
+        "token_type": "Bearer",
+        "expires_in": str(LIFE),
+        "user_id": account.local_id,
+        "project_id": session.project,
+    }
