@@ -2,9 +2,11 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from emulators.clock import from_micros, micros
 from emulators.pubsub.wire import Proto, PublishRequest, PubsubMessage
@@ -16,29 +18,64 @@ def timestamp_text(instant: datetime) -> str:
 
 
 class Message:
-    """A message as the topic took it. Its number orders the messages of all topics."""
+    """A message as the topic took it, kept as it goes over the wire.
 
-    def __init__(self, topic: str, proto: Proto) -> None:
+    Its number orders the messages of all topics.
+    """
+
+    __slots__ = (
+        "_body",
+        "attributes",
+        "holders",
+        "id",
+        "number",
+        "ordering_key",
+        "published",
+        "topic",
+        "wire",
+    )
+
+    def __init__(self, topic: str, proto: Proto, published: datetime) -> None:
         self.topic = topic
-        self.proto = proto
-        self.number = int(proto.message_id)
+        self.wire: bytes = proto.SerializeToString()
         self.id: str = proto.message_id
-        self.data: bytes = proto.data
-        self.attributes: dict[str, str] = dict(proto.attributes)
+        self.number = int(self.id)
+        attributes = proto.attributes
+        self.attributes: dict[str, str] = dict(attributes) if attributes else {}
         self.ordering_key: str = proto.ordering_key
-        self.published: datetime = proto.publish_time.ToDatetime(UTC)
-        self.size: int = proto.ByteSize()
+        self.published = published
         self.holders = 0
+        self._body: bytes | None = None
 
     @classmethod
-    def stamp(cls, topic: str, proto: Proto, number: int, published: datetime) -> "Message":
-        """The message as accepted: id and publish time (to the millisecond) set by the server."""
-        accepted = PubsubMessage()
-        accepted.CopyFrom(proto)
-        accepted.message_id = str(number)
-        whole = micros(published) // 1000 * 1000
-        accepted.publish_time.FromDatetime(from_micros(whole))
-        return cls(topic, accepted)
+    def stamp(
+        cls, topic: str, protos: Iterable[Proto], number: Callable[[], int], published: datetime
+    ) -> list["Message"]:
+        """The messages as accepted: ids and publish time (to the millisecond) set in `protos`."""
+        published = from_micros(micros(published) // 1000 * 1000)
+        time = Timestamp()
+        time.FromDatetime(published)
+        accepted = []
+        for proto in protos:
+            proto.message_id = str(number())
+            proto.publish_time.CopyFrom(time)
+            accepted.append(cls(topic, proto, published))
+        return accepted
+
+    @property
+    def proto(self) -> Proto:
+        """A copy in the form for pullers."""
+        return PubsubMessage.FromString(self.wire)
+
+    @property
+    def data(self) -> bytes:
+        data: bytes = self.proto.data
+        return data
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.wire)
 
     @property
     def key(self) -> str:
@@ -46,23 +83,32 @@ class Message:
         return f"message/{self.number:020d}"
 
     def record(self) -> bytes:
-        record: bytes = PublishRequest(topic=self.topic, messages=[self.proto]).SerializeToString()
+        request = PublishRequest(topic=self.topic)
+        request.messages.add().ParseFromString(self.wire)
+        record: bytes = request.SerializeToString()
         return record
 
     @classmethod
     def from_record(cls, record: bytes) -> "Message":
         request = PublishRequest.FromString(record)
-        return cls(request.topic, request.messages[0])
+        message = request.messages[0]
+        return cls(request.topic, message, message.publish_time.ToDatetime(UTC))
 
-    @cached_property
+    @property
     def body(self) -> bytes:
-        """The JSON of `message` in a wrapped push; snake_case doubles are part of the contract."""
+        """The JSON of `message` in a wrapped push."""
+        if self._body is None:
+            self._body = self._encoded()
+        return self._body
+
+    def _encoded(self) -> bytes:
+        """Snake_case doubles are part of the contract."""
         published = timestamp_text(self.published)
         fields: dict[str, Any] = {}
         if self.attributes:
             fields["attributes"] = self.attributes
-        if self.data:
-            fields["data"] = b64encode(self.data).decode()
+        if data := self.data:
+            fields["data"] = b64encode(data).decode()
         fields |= {"messageId": self.id, "message_id": self.id}
         if self.ordering_key:
             fields["orderingKey"] = self.ordering_key

@@ -12,7 +12,6 @@ from emulators.pubsub.wire import (
     Context,
     Handler,
     Proto,
-    ReceivedMessage,
     Refused,
     StreamingPullRequest,
     StreamingPullResponse,
@@ -55,15 +54,14 @@ def check_pullable(subscription: Subscription) -> None:
         raise unmet(f"Push subscriptions cannot be pulled (resource={subscription.name}).")
 
 
-def received(
-    subscription: Subscription, standing: Standing, seconds: float, holder: Holder
-) -> Proto:
-    """Lease the message for `seconds` (virtual) and answer it in the form for pullers."""
-    return ReceivedMessage(
-        ack_id=subscription.lease(standing, seconds, holder),
-        message=standing.message.proto,
-        delivery_attempt=standing.attempt if subscription.most_attempts else 0,
-    )
+def hand_out(
+    into: Proto, subscription: Subscription, standing: Standing, seconds: float, holder: Holder
+) -> None:
+    """Lease the message for `seconds` (virtual) and fill in a ReceivedMessage."""
+    into.ack_id = subscription.lease(standing, seconds, holder)
+    into.message.ParseFromString(standing.message.wire)
+    if subscription.most_attempts:
+        into.delivery_attempt = standing.attempt
 
 
 class _Stream(Holder):
@@ -141,10 +139,11 @@ class StreamingPull:
                 return
             taken = stream.take()
             if taken:
-                messages = [received(subscription, each, stream.seconds, stream) for each in taken]
-                yield StreamingPullResponse(
-                    received_messages=messages, subscription_properties=properties
-                )
+                response = StreamingPullResponse(subscription_properties=properties)
+                add = response.received_messages.add
+                for standing in taken:
+                    hand_out(add(), subscription, standing, stream.seconds, stream)
+                yield response
             else:
                 await changed.wait()
 
