@@ -1,4 +1,4 @@
-"""Pub/Sub: google.pubsub.v1 Publisher and Subscriber, for Google's unmodified clients."""
+"""Pub/Sub: google.pubsub.v1 and its google.iam.v1.IAMPolicy, for Google's unmodified clients."""
 
 import dataclasses
 from typing import Any
@@ -38,6 +38,8 @@ class PubSub:
         handlers = [
             Publisher(self._broker).handler(),
             Subscriber(self._broker, self._arrivals).handler(),
+            self._broker.schemas.handler(),
+            self._broker.policies.handler(),
         ]
         bound = await self._server.start(handlers, port)
         self._running = True

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
+from zlib import crc32
 
 from emulators.agenda import Agenda, Entry
 from emulators.clock import from_micros, micros
@@ -143,6 +144,8 @@ class Subscription:
         self.standings: dict[int, Standing] = {}
         self.lines: dict[str, Line] = {}
         self.leases: dict[str, Lease] = {}
+        self.mark = f"{crc32(config.name.encode()):08x}"
+        """Begins its ack ids."""
         self.workers = 0
         self._ready: deque[Standing | Line] = deque()
         self._keeper = keeper
@@ -337,7 +340,7 @@ class Subscription:
 
     def lease(self, standing: Standing, seconds: float, holder: Holder) -> str:
         """Hand it out until `seconds` (virtual) from now; answers the ack id."""
-        ack_id = f"{standing.message.id}-{standing.attempt}-{next(self._numbers)}"
+        ack_id = f"{self.mark}-{standing.message.id}-{standing.attempt}-{next(self._numbers)}"
         lease = Lease(ack_id, standing, holder)
         standing.lease = lease
         self.leases[ack_id] = lease

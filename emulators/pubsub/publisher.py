@@ -41,6 +41,7 @@ class Publisher:
     def create_topic(self, topic: Proto) -> Proto:
         rules.check_topic(topic)
         topic.state = Topic.State.Value("ACTIVE")
+        topic.ClearField("tags")
         self._broker.create_topic(topic)
         return topic
 
@@ -53,8 +54,10 @@ class Publisher:
         return changed
 
     def publish(self, request: Proto) -> Proto:
-        self._broker.topic(request.topic)
+        topic = self._broker.topic(request.topic)
         rules.check_messages(request.messages, request.ByteSize())
+        if topic.HasField("schema_settings"):
+            self._broker.schemas.admit(topic.schema_settings, request.messages)
         ids = self._broker.publish(request.topic, request.messages)
         return message_class("PublishResponse")(message_ids=ids)
 
@@ -79,7 +82,7 @@ class Publisher:
 
     def list_topic_snapshots(self, request: Proto) -> Proto:
         self._broker.topic(request.topic)
-        mine = (each.config.name for each in self._broker.snapshots_of(request.topic))
+        mine = (each.config.name for each in self._broker.archive.of(request.topic))
         names, token = page(mine, request)
         return message_class("ListTopicSnapshotsResponse")(snapshots=names, next_page_token=token)
 

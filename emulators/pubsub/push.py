@@ -1,6 +1,7 @@
 """Push delivery: HTTP POSTs with bounded concurrency, whose answers acknowledge or not."""
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ from emulators.pubsub.resources import Broker
 WORKERS = 16
 ACKNOWLEDGING = frozenset({102, 200, 201, 202, 204})
 REORDER_SECONDS = 1.0
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class Pusher:
@@ -62,6 +64,7 @@ class Pusher:
         if fault is FaultKind.DUPLICATE:
             acked = await self._attempt(subscription, standing) or acked
         if acked:
+            self._broker.expirations.active(subscription.name)
             subscription.ack(standing)
         else:
             subscription.nack(standing)
@@ -121,7 +124,7 @@ def _body(subscription: Subscription, standing: Standing) -> bytes:
 def _metadata(subscription: Subscription, standing: Standing) -> dict[str, str]:
     """The headers of a push with `write_metadata`; attributes keep their names."""
     message = standing.message
-    headers = dict(message.attributes)
+    headers = {name: text for name, text in message.attributes.items() if _sendable(name, text)}
     headers["x-goog-pubsub-subscription-name"] = subscription.name
     headers["x-goog-pubsub-message-id"] = message.id
     headers["x-goog-pubsub-publish-time"] = timestamp_text(message.published)
@@ -130,3 +133,8 @@ def _metadata(subscription: Subscription, standing: Standing) -> dict[str, str]:
     if subscription.most_attempts:
         headers["x-goog-pubsub-delivery-attempt"] = str(standing.attempt)
     return headers
+
+
+def _sendable(name: str, value: str) -> bool:
+    """Whether HTTP allows the header."""
+    return _HEADER_NAME.fullmatch(name) is not None and value.isprintable() and value.isascii()

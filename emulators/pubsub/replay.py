@@ -1,6 +1,6 @@
 """Seek and snapshots: the part of the Subscriber service that turns a subscription back."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from emulators.pubsub import rules
 from emulators.pubsub.delivery import Subscription
@@ -38,32 +38,39 @@ class Replay:
         }
 
     def create_snapshot(self, request: Proto) -> Proto:
-        rules.check_name("snapshots", request.name)
         subscription = self._broker.subscription(request.subscription)
-        config = Snapshot(name=request.name, labels=request.labels)
+        project = subscription.name.partition("/subscriptions/")[0]
+        name = request.name or f"{project}/snapshots/{self._broker.random_id()}"
+        rules.check_name("snapshots", name)
+        rules.check_labels(request.labels)
+        config = Snapshot(name=name, labels=request.labels)
         self._broker.take_snapshot(config, subscription)
         return config
 
     def get_snapshot(self, request: Proto) -> Proto:
-        return self._broker.snapshot(request.snapshot).config
+        return self._broker.archive.snapshot(request.snapshot).config
 
     def list_snapshots(self, request: Proto) -> Proto:
         rules.check_project(request.project)
-        known = self._broker.snapshots
+        known = self._broker.archive.snapshots
         names, token = page((n for n in known if n.startswith(f"{request.project}/")), request)
         return message_class("ListSnapshotsResponse")(
             snapshots=[known[name].config for name in names], next_page_token=token
         )
 
     def update_snapshot(self, request: Proto) -> Proto:
-        snapshot = self._broker.snapshot(request.snapshot.name)
+        snapshot = self._broker.archive.snapshot(request.snapshot.name)
         rules.check_mask(request.update_mask, rules.SNAPSHOT_CHANGES, Snapshot)
-        snapshot.config = rules.merge(request.update_mask, request.snapshot, snapshot.config)
-        self._broker.save_snapshot(snapshot)
-        return snapshot.config
+        changed = rules.merge(request.update_mask, request.snapshot, snapshot.config)
+        rules.check_labels(changed.labels)
+        if rules.instant(changed.expire_time, "expire_time") <= self._broker.agenda.clock.now():
+            raise invalid("expire_time must be in the future.")
+        snapshot.config = changed
+        self._broker.archive.save(snapshot)
+        return changed
 
     def delete_snapshot(self, request: Proto) -> Proto:
-        self._broker.delete_snapshot(request.snapshot)
+        self._broker.archive.delete(request.snapshot)
         return Empty()
 
     def seek(self, request: Proto) -> Proto:
@@ -71,11 +78,11 @@ class Replay:
         subscription = self._broker.subscription(request.subscription)
         target = request.WhichOneof("target")
         if target == "time":
-            time: datetime = request.time.ToDatetime(UTC)
+            time = rules.instant(request.time, "time")
             life = self._life(subscription)
             self._broker.seek(subscription, lambda each: each.published >= time, life)
         elif target == "snapshot":
-            snapshot = self._broker.snapshot(request.snapshot)
+            snapshot = self._broker.archive.snapshot(request.snapshot)
             if snapshot.config.topic != subscription.topic:
                 raise unmet("The snapshot is of another topic than the subscription.")
             self._broker.seek(subscription, snapshot.wants, SNAPSHOT_LIFE)

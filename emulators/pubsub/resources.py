@@ -1,7 +1,8 @@
 """The state of the engine: topics, subscriptions and unacknowledged messages, all journaled.
 
 Journal keys: `topic/<name>`, `subscription/<name>`, `snapshot/<name>`, `message/<number>`,
-`standing/<number>/<subscription>` and `numbers` (the next free block of message numbers).
+`standing/<number>/<subscription>` and `numbers` (the next free block of message numbers); those of
+schemas and policies are in their modules.
 """
 
 import asyncio
@@ -11,16 +12,14 @@ from datetime import timedelta
 
 from emulators.engine import Ground
 from emulators.pubsub import rules
+from emulators.pubsub.archive import Archive
 from emulators.pubsub.deliveries import Delivery, DeliveryLog, Outcome
 from emulators.pubsub.delivery import Standing, Subscription
-from emulators.pubsub.history import (
-    LEAST_SNAPSHOT_LIFE,
-    SNAPSHOT_LIFE,
-    History,
-    TakenSnapshot,
-)
+from emulators.pubsub.expiration import Expirations
+from emulators.pubsub.iam import Policies
 from emulators.pubsub.messages import Message, timestamp_text
-from emulators.pubsub.wire import Proto, Topic, already_exists, not_found, unmet
+from emulators.pubsub.schemas import DELETED_SCHEMA, Schemas
+from emulators.pubsub.wire import Proto, Topic, already_exists, not_found
 from emulators.pubsub.wire import Subscription as SubscriptionProto
 
 NUMBERS_AT_ONCE = 10_000
@@ -35,12 +34,14 @@ class Broker:
         self.log = DeliveryLog()
         self.topics: dict[str, Proto] = {}
         self.subscriptions: dict[str, Subscription] = {}
-        self.snapshots: dict[str, TakenSnapshot] = {}
         self._ground = ground
         self._wake = wake
         self._by_topic: dict[str, list[Subscription]] = {}
         self._journal = ground.journal("pubsub")
-        self._history = History()
+        self.policies = Policies(self._journal, self._exists)
+        self.schemas = Schemas(ground, self._journal, self._leave_schema)
+        self.expirations = Expirations(self.agenda, self.delete_subscription)
+        self.archive = Archive(self.agenda, self._journal, self._retention, self.policies.forget)
         self._done: list[str] = []
         self._number = self._reserved = 0
         self._load()
@@ -62,12 +63,11 @@ class Broker:
             message = messages[int(number)]
             message.holders += 1
             self.subscriptions[name].add(Standing.from_record(message, record))
-        for _, record in self._journal.items("snapshot/"):
-            self._hold_snapshot(TakenSnapshot.from_record(record))
+        self.archive.load()
         now = self._ground.clock.now()
         for message in messages.values():
-            if not message.expired(now, self._kept_for(message.topic)):
-                self._history.keep(message)
+            if not self.archive.expired(message, now):
+                self.archive.keep(message)
             if not message.holders:
                 self._journal.delete(message.key)
 
@@ -75,16 +75,22 @@ class Broker:
         """Write down what is still to be written and leave the agenda."""
         for subscription in self.subscriptions.values():
             subscription.close()
-        for snapshot in self.snapshots.values():
-            snapshot.rest()
+        self.archive.close()
+        self.expirations.close()
         self._flush()
         self._journal.close()
+
+    def _exists(self, resource: str) -> bool:
+        """Whether there is a topic, subscription, snapshot or schema of this full name."""
+        kinds = (self.topics, self.subscriptions, self.archive.snapshots, self.schemas)
+        return any(resource in kind for kind in kinds)
 
     # Topics
 
     def topic(self, name: str) -> Proto:
         """The topic's configuration; raises NOT_FOUND."""
         if name not in self.topics:
+            rules.check_name("topics", name)
             raise not_found(name)
         return self.topics[name]
 
@@ -94,6 +100,8 @@ class Broker:
         self.save_topic(topic)
 
     def save_topic(self, topic: Proto) -> None:
+        if topic.HasField("schema_settings"):
+            self.schemas.check_settings(topic.schema_settings)
         self._journal.put(f"topic/{topic.name}", topic.SerializeToString())
         self.topics[topic.name] = topic
 
@@ -104,12 +112,18 @@ class Broker:
             for subscription in self._by_topic.pop(name, []):
                 subscription.config.topic = rules.DELETED_TOPIC
                 self.save_subscription(subscription, subscription.config)
-            for snapshot in self.snapshots_of(name):
-                snapshot.config.topic = rules.DELETED_TOPIC
-                self._journal.put(f"snapshot/{snapshot.config.name}", snapshot.record())
             self._journal.delete(f"topic/{name}")
             del self.topics[name]
-            self._prune(name)
+            self.policies.forget(name)
+            self.archive.leave_topic(name)
+
+    def _leave_schema(self, name: str) -> None:
+        """The schema is gone; topics keep a name that says so."""
+        self.policies.forget(name)
+        for topic in self.topics.values():
+            if topic.schema_settings.schema == name:
+                topic.schema_settings.schema = DELETED_SCHEMA
+                self.save_topic(topic)
 
     def subscriptions_of(self, topic: str) -> list[Subscription]:
         return self._by_topic.get(topic, [])
@@ -117,10 +131,24 @@ class Broker:
     # Subscriptions
 
     def subscription(self, name: str) -> Subscription:
-        """The subscription; raises NOT_FOUND."""
+        """The subscription, for an operation on it; raises NOT_FOUND."""
         if name not in self.subscriptions:
+            rules.check_name("subscriptions", name)
             raise not_found(name)
+        self.expirations.active(name)
         return self.subscriptions[name]
+
+    def shown(self, subscription: Subscription) -> Proto:
+        """The configuration as it is answered, with what comes from the topic."""
+        if subscription.topic not in self.topics:
+            return subscription.config
+        topic = self.topics[subscription.topic]
+        if not topic.HasField("message_retention_duration"):
+            return subscription.config
+        config = SubscriptionProto()
+        config.CopyFrom(subscription.config)
+        config.topic_message_retention_duration.CopyFrom(topic.message_retention_duration)
+        return config
 
     def create_subscription(self, config: Proto) -> Subscription:
         if config.name in self.subscriptions:
@@ -133,6 +161,7 @@ class Broker:
     def _register(self, config: Proto) -> Subscription:
         subscription = Subscription(config, self, self._wake)
         self.subscriptions[subscription.name] = subscription
+        self.expirations.watch(config)
         if not config.detached and config.topic != rules.DELETED_TOPIC:
             self._by_topic.setdefault(config.topic, []).append(subscription)
         return subscription
@@ -144,6 +173,7 @@ class Broker:
     def save_subscription(self, subscription: Subscription, config: Proto) -> None:
         self._journal.put(f"subscription/{config.name}", config.SerializeToString())
         subscription.configure(config)
+        self.expirations.watch(config)
         self._wake(subscription)
 
     def delete_subscription(self, name: str) -> None:
@@ -152,6 +182,8 @@ class Broker:
             self._drop_all(subscription)
             self._journal.delete(f"subscription/{name}")
         del self.subscriptions[name]
+        self.policies.forget(name)
+        self.expirations.forget(name)
         self._leave_topic(subscription)
         self._wake(subscription)
 
@@ -205,10 +237,10 @@ class Broker:
         wanted: list[tuple[Standing, Subscription]],
     ) -> None:
         with self._journal.batch():
-            if self._kept_for(topic):
-                self._prune(topic)
+            if self.archive.life(topic):
+                self.archive.prune(topic)
                 for message in messages:
-                    self._history.keep(message)
+                    self.archive.keep(message)
                     self._put_message(message)
             for standing, subscription in wanted:
                 if not standing.message.holders:
@@ -222,20 +254,13 @@ class Broker:
 
     # Replay
 
-    def _kept_for(self, topic: str) -> timedelta:
-        """How long acknowledged messages of the topic are kept."""
+    def _retention(self, topic: str) -> timedelta:
+        """How long topic and subscriptions want acknowledged messages kept."""
         if topic not in self.topics:
             return timedelta()
         life: timedelta = self.topics[topic].message_retention_duration.ToTimedelta()
-        if self.snapshots_of(topic):
-            life = max(life, SNAPSHOT_LIFE)
         retaining = (each.retention for each in self.subscriptions_of(topic) if each.retains_acked)
         return max(life, *retaining, timedelta())
-
-    def _prune(self, topic: str) -> None:
-        now = self._ground.clock.now()
-        for message in self._history.prune(topic, now, self._kept_for(topic)):
-            self._journal.delete(message.key)
 
     def seek(
         self, subscription: Subscription, wanted: Callable[[Message], bool], life: timedelta
@@ -246,7 +271,7 @@ class Broker:
         """
         now = self._ground.clock.now()
         known = {each.message.number: each.message for each in subscription.standings.values()}
-        for message in self._history.of(subscription.topic):
+        for message in self.archive.kept(subscription.topic):
             if not message.expired(now, life) and subscription.matches(message.attributes):
                 known[message.number] = message
         again = [known[number] for number in sorted(known) if wanted(known[number])]
@@ -259,54 +284,12 @@ class Broker:
         for message in again:
             subscription.add(Standing(message))
 
-    def snapshots_of(self, topic: str) -> list[TakenSnapshot]:
-        return [each for each in self.snapshots.values() if each.config.topic == topic]
-
-    def snapshot(self, name: str) -> TakenSnapshot:
-        """The snapshot; raises NOT_FOUND."""
-        if name not in self.snapshots:
-            raise not_found(name)
-        return self.snapshots[name]
-
     def take_snapshot(self, config: Proto, subscription: Subscription) -> None:
-        """Hold on to what is unacknowledged; `config` gets topic and expiry time.
+        self.archive.take(config, subscription, self._number)
 
-        FAILED_PRECONDITION if the oldest message would let it live for less than an hour.
-        """
-        if config.name in self.snapshots:
-            raise already_exists(config.name)
-        unacked = [each.message for each in subscription.standings.values() if not each.acked]
-        now = self._ground.clock.now()
-        expires = min((message.published for message in unacked), default=now) + SNAPSHOT_LIFE
-        if expires - now < LEAST_SNAPSHOT_LIFE:
-            raise unmet("The backlog is too old for a snapshot.")
-        config.topic = subscription.topic
-        config.expire_time.FromDatetime(expires)
-        numbers = frozenset(message.number for message in unacked)
-        self.save_snapshot(TakenSnapshot(config, numbers, self._number))
-        for message in unacked:
-            self._history.keep(message)
-
-    def save_snapshot(self, snapshot: TakenSnapshot) -> None:
-        """Write it down and hold it until its (perhaps changed) expiry time."""
-        self._hold_snapshot(snapshot)
-        self._journal.put(f"snapshot/{snapshot.config.name}", snapshot.record())
-
-    def _hold_snapshot(self, snapshot: TakenSnapshot) -> None:
-        name = snapshot.config.name
-        snapshot.rest()
-        self.snapshots[name] = snapshot
-        snapshot.entry = self.agenda.at(
-            snapshot.expires, lambda: self.delete_snapshot(name), f"expire {name}"
-        )
-
-    def delete_snapshot(self, name: str) -> None:
-        snapshot = self.snapshot(name)
-        snapshot.rest()
-        with self._journal.batch():
-            self._journal.delete(f"snapshot/{name}")
-            del self.snapshots[name]
-            self._prune(snapshot.config.topic)
+    def random_id(self) -> str:
+        """Eight hexadecimal digits, of the seed's sequence."""
+        return f"{self._ground.random.getrandbits(32):08x}"
 
     def _next_number(self) -> int:
         if self._number == self._reserved:

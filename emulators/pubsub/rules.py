@@ -5,14 +5,12 @@ Google's Pub/Sub guide. Every function raises `Refused` (INVALID_ARGUMENT) on a 
 """
 
 import re
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Container, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-import grpc
-
 from emulators.pubsub.filters import InvalidFilter, compile_filter
-from emulators.pubsub.wire import Proto, Refused, invalid
+from emulators.pubsub.wire import Proto, invalid, unsupported
 
 DELETED_TOPIC = "_deleted-topic_"
 DEFAULT_ACK_SECONDS = 10
@@ -23,13 +21,16 @@ DEFAULT_EXPIRATION = timedelta(days=31)
 DEFAULT_BACKOFF = (10, 600)
 MOST_MESSAGES = 1000
 MOST_BYTES = 10 << 20
+MOST_ACK_BYTES = 512 << 10
+MOST_LABELS = 64
 
 _ID = r"(?!goog)[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}"
 _NAMES = {
     kind: re.compile(rf"projects/[^/]+/{kind}/{_ID}")
-    for kind in ("topics", "subscriptions", "snapshots")
+    for kind in ("topics", "subscriptions", "snapshots", "schemas")
 }
 _PROJECT = re.compile(r"projects/[^/]+")
+_ACK_ID = re.compile(r"[0-9a-f]{8}-\d+-\d+-\d+")
 
 TOPIC_CHANGES = frozenset(
     {
@@ -76,40 +77,76 @@ def check_project(name: str) -> None:
         raise invalid(f"Invalid [projects] name: (name={name}).")
 
 
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Rules: "Requirements for labels" of Resource Manager."""
+    if len(labels) > MOST_LABELS:
+        raise invalid(f"A resource has at most {MOST_LABELS} labels.")
+    for key, value in labels.items():
+        if not key or not key[0].isalpha() or not (_fits_label(key) and _fits_label(value)):
+            raise invalid(f"Invalid label: {key[:64]!r}.")
+
+
+def _fits_label(text: str) -> bool:
+    """Up to 63 lower-case letters of any script, digits, dashes and underscores."""
+    lower = text == text.lower()
+    return lower and len(text) <= 63 and all(each in "-_" or each.isalnum() for each in text)
+
+
+def span(duration: Proto, field: str) -> timedelta:
+    """A Duration as Python has it."""
+    try:
+        length: timedelta = duration.ToTimedelta()
+    except (ValueError, OverflowError):
+        raise invalid(f"{field} is out of range.") from None
+    return length
+
+
+def instant(timestamp: Proto, field: str) -> datetime:
+    """A Timestamp as Python has it, in UTC."""
+    try:
+        time: datetime = timestamp.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise invalid(f"{field} is out of range.") from None
+    return time
+
+
 def check_topic(topic: Proto) -> None:
     check_name("topics", topic.name)
-    _check_supported(topic, "schema_settings", "ingestion_data_source_settings")
+    check_labels(topic.labels)
+    _check_supported(topic, "ingestion_data_source_settings")
     if topic.HasField("message_retention_duration"):
-        check_retention(topic.message_retention_duration.ToTimedelta())
+        _check_retention(topic)
 
 
 def _check_supported(config: Proto, *fields: str) -> None:
     """UNIMPLEMENTED for what this engine would otherwise silently not do."""
     for field in fields:
         if config.HasField(field):
-            raise Refused(grpc.StatusCode.UNIMPLEMENTED, f"{field} is not supported.")
+            raise unsupported(f"{field} is not supported.")
     if config.message_transforms:
-        raise Refused(grpc.StatusCode.UNIMPLEMENTED, "message_transforms are not supported.")
+        raise unsupported("message_transforms are not supported.")
 
 
-def check_retention(kept: timedelta) -> None:
+def _check_retention(config: Proto) -> None:
+    kept = span(config.message_retention_duration, "message_retention_duration")
     if not LEAST_RETENTION <= kept <= MOST_RETENTION:
         raise invalid("message_retention_duration must be between 10 minutes and 31 days.")
 
 
 def complete_subscription(config: Proto) -> None:
     """Fill in the defaults that the service answers with, and refuse what it would refuse."""
+    check_labels(config.labels)
     _check_supported(config, "bigquery_config", "cloud_storage_config", "bigtable_config")
     config.ack_deadline_seconds = config.ack_deadline_seconds or DEFAULT_ACK_SECONDS
     if not 10 <= config.ack_deadline_seconds <= 600:
         raise invalid("ack_deadline_seconds must be between 10 and 600.")
     if not config.HasField("message_retention_duration"):
         config.message_retention_duration.FromTimedelta(DEFAULT_RETENTION)
-    check_retention(config.message_retention_duration.ToTimedelta())
+    _check_retention(config)
     if not config.HasField("expiration_policy"):
         config.expiration_policy.ttl.FromTimedelta(DEFAULT_EXPIRATION)
     policy = config.expiration_policy
-    if policy.HasField("ttl") and policy.ttl.ToTimedelta() < timedelta(days=1):
+    if policy.HasField("ttl") and span(policy.ttl, "ttl") < timedelta(days=1):
         raise invalid("expiration_policy.ttl must be at least 1 day.")
     try:
         compile_filter(config.filter)
@@ -130,10 +167,22 @@ def _complete_push(config: Proto) -> None:
     address = urlsplit(push.push_endpoint)
     if address.scheme not in ("http", "https") or not address.hostname:
         raise invalid(f"Invalid push endpoint given (endpoint={push.push_endpoint}).")
+    _complete_version(push)
     if push.HasField("oidc_token") and not push.oidc_token.service_account_email:
         raise invalid("oidc_token needs a service_account_email.")
     if config.enable_exactly_once_delivery:
         raise invalid("Exactly-once delivery is not supported for push subscriptions.")
+
+
+def _complete_version(push: Proto) -> None:
+    """The one attribute of a push_config, which is always answered: the format of the body."""
+    for name, value in push.attributes.items():
+        if name != "x-goog-version" or value not in ("v1", "v1beta2", "v1beta1"):
+            raise invalid(f"Invalid push_config attribute: {name[:64]!r}.")
+        if value == "v1beta1":
+            raise unsupported("Pushes in the format of v1beta1 are not supported.")
+    if not push.attributes:
+        push.attributes["x-goog-version"] = "v1"
 
 
 def _complete_retry(config: Proto) -> None:
@@ -143,7 +192,7 @@ def _complete_retry(config: Proto) -> None:
     for field, default in zip(("minimum_backoff", "maximum_backoff"), DEFAULT_BACKOFF, strict=True):
         if not policy.HasField(field):
             getattr(policy, field).FromSeconds(default)
-        if not 0 <= getattr(policy, field).ToTimedelta().total_seconds() <= 600:
+        if not timedelta() <= span(getattr(policy, field), field) <= timedelta(seconds=600):
             raise invalid(f"retry_policy.{field} must be between 0 and 600 seconds.")
     if policy.minimum_backoff.ToTimedelta() > policy.maximum_backoff.ToTimedelta():
         raise invalid("retry_policy.minimum_backoff must not exceed maximum_backoff.")
@@ -186,6 +235,24 @@ def _check_message(message: Proto) -> None:
             raise invalid(f"Invalid attribute key: {key[:256]!r}.")
         if len(value.encode()) > 1024:
             raise invalid(f"The value of attribute {key!r} exceeds 1024 bytes.")
+
+
+def check_ack_ids(request: Proto, mark: str, known: Container[str]) -> None:
+    """For requests with `ack_ids`: some, not too many, and each once given by the subscription.
+
+    `mark` begins the ack ids of the subscription; the `known` ones count still.
+    """
+    if not request.ack_ids:
+        raise invalid("No ack ids specified.")
+    if request.ByteSize() > MOST_ACK_BYTES:
+        raise invalid(f"Request payload size exceeds the limit: {MOST_ACK_BYTES} bytes.")
+    check_ack_form(request.ack_ids, mark, known)
+
+
+def check_ack_form(ack_ids: Iterable[str], mark: str, known: Container[str]) -> None:
+    for ack_id in ack_ids:
+        if ack_id not in known and not (ack_id.startswith(mark) and _ACK_ID.fullmatch(ack_id)):
+            raise invalid(f"You have passed an invalid ack ID to the service (ack_id={ack_id}).")
 
 
 def check_mask(mask: Proto, changeable: frozenset[str], kind: Proto) -> list[str]:

@@ -8,6 +8,7 @@ import grpc
 
 from emulators.pubsub.delivery import Holder, Standing, Subscription
 from emulators.pubsub.resources import Broker
+from emulators.pubsub.rules import check_ack_form
 from emulators.pubsub.wire import (
     Context,
     Handler,
@@ -22,6 +23,13 @@ from emulators.pubsub.wire import (
 
 MESSAGES_PER_RESPONSE = 1000
 BYTES_PER_RESPONSE = 4 << 20
+_FIRST_ONLY = (
+    "subscription",
+    "client_id",
+    "max_outstanding_messages",
+    "max_outstanding_bytes",
+    "protocol_version",
+)
 
 
 class Arrivals:
@@ -109,8 +117,9 @@ class StreamingPull:
             return
         reader = asyncio.create_task(self._read(stream, requests))
         try:
-            async for response in self._responses(stream):
-                yield response
+            with self._broker.expirations.connected(stream.subscription.name):
+                async for response in self._responses(stream):
+                    yield response
             if stream.refusal is not None:
                 await stream.refusal.answer(context)
         finally:
@@ -119,8 +128,7 @@ class StreamingPull:
     def _open(self, first: Proto) -> _Stream:
         subscription = self._broker.subscription(first.subscription)
         check_pullable(subscription)
-        if not 10 <= first.stream_ack_deadline_seconds <= 600:
-            raise invalid("stream_ack_deadline_seconds must be between 10 and 600.")
+        _check_deadline(first.stream_ack_deadline_seconds)
         stream = _Stream(subscription, first)
         self._apply(stream, first)
         return stream
@@ -160,6 +168,7 @@ class StreamingPull:
     async def _read(self, stream: _Stream, requests: AsyncIterator[Proto]) -> None:
         try:
             async for request in requests:
+                _check_later(request)
                 self._apply(stream, request)
         except Refused as refusal:
             stream.refusal = refusal
@@ -170,6 +179,11 @@ class StreamingPull:
     def _apply(self, stream: _Stream, request: Proto) -> None:
         if len(request.modify_deadline_seconds) != len(request.modify_deadline_ack_ids):
             raise invalid("modify_deadline_seconds and modify_deadline_ack_ids differ in length.")
+        for seconds in request.modify_deadline_seconds:
+            if not 0 <= seconds <= 600:
+                raise invalid("modify_deadline_seconds must be between 0 and 600.")
+        for ack_ids in (request.ack_ids, request.modify_deadline_ack_ids):
+            check_ack_form(ack_ids, stream.subscription.mark, stream.subscription.leases)
         if request.stream_ack_deadline_seconds:
             stream.seconds = request.stream_ack_deadline_seconds
         with self._broker.durable():
@@ -178,3 +192,17 @@ class StreamingPull:
             request.modify_deadline_ack_ids, request.modify_deadline_seconds, strict=True
         ):
             stream.subscription.modify(ack_id, seconds)
+
+
+def _check_later(request: Proto) -> None:
+    """What only the first request of a stream may hold, and what it may change."""
+    for field in _FIRST_ONLY:
+        if getattr(request, field):
+            raise invalid(f"{field} can only be set on the initial request of a stream.")
+    if request.stream_ack_deadline_seconds:
+        _check_deadline(request.stream_ack_deadline_seconds)
+
+
+def _check_deadline(seconds: int) -> None:
+    if not 10 <= seconds <= 600:
+        raise invalid("stream_ack_deadline_seconds must be between 10 and 600.")

@@ -1,7 +1,6 @@
 """The Subscriber service of google.pubsub.v1, streaming apart."""
 
 import asyncio
-from collections.abc import Iterable
 
 import grpc
 
@@ -24,6 +23,11 @@ from emulators.pubsub.wire import (
 from emulators.pubsub.wire import Subscription as SubscriptionProto
 
 INVALID_ACK_ID = "PERMANENT_FAILURE_INVALID_ACK_ID"
+ACK_ID_FAILURE = "EXACTLY_ONCE_ACKID_FAILURE"
+INVALID_ACK_IDS = (
+    "Some acknowledgement ids in the request were invalid. This could be because the "
+    "acknowledgement ids have expired or the acknowledgement ids were malformed."
+)
 PULL_SECONDS = 0.5
 """How long (real) a pull waits for a first message; the service promises no particular time."""
 
@@ -71,18 +75,20 @@ class Subscriber:
         rules.complete_subscription(config)
         config.state = SubscriptionProto.State.Value("ACTIVE")
         config.detached = False
-        self._broker.create_subscription(config)
-        return config
+        config.ClearField("tags")
+        config.ClearField("topic_message_retention_duration")
+        config.ClearField("analytics_hub_subscription_info")
+        return self._broker.shown(self._broker.create_subscription(config))
 
     def get_subscription(self, request: Proto) -> Proto:
-        return self._broker.subscription(request.subscription).config
+        return self._broker.shown(self._broker.subscription(request.subscription))
 
     def update_subscription(self, request: Proto) -> Proto:
         subscription = self._broker.subscription(request.subscription.name)
         rules.check_mask(request.update_mask, rules.SUBSCRIPTION_CHANGES, SubscriptionProto)
         changed = rules.merge(request.update_mask, request.subscription, subscription.config)
         self._change(subscription, changed)
-        return changed
+        return self._broker.shown(subscription)
 
     def modify_push_config(self, request: Proto) -> Proto:
         """An empty push_config turns the subscription into a pull subscription."""
@@ -103,7 +109,8 @@ class Subscriber:
         known = self._broker.subscriptions
         names, token = page((n for n in known if n.startswith(f"{request.project}/")), request)
         return message_class("ListSubscriptionsResponse")(
-            subscriptions=[known[name].config for name in names], next_page_token=token
+            subscriptions=[self._broker.shown(known[name]) for name in names],
+            next_page_token=token,
         )
 
     def delete_subscription(self, request: Proto) -> Proto:
@@ -112,9 +119,7 @@ class Subscriber:
 
     def acknowledge(self, request: Proto) -> Proto:
         subscription = self._broker.subscription(request.subscription)
-        if not request.ack_ids:
-            raise invalid("No ack ids specified.")
-        refusal = _stale(subscription, request.ack_ids)
+        refusal = _stale(subscription, request)
         with self._broker.durable():
             subscription.acknowledge(request.ack_ids)
         if refusal is not None:
@@ -123,11 +128,9 @@ class Subscriber:
 
     def modify_ack_deadline(self, request: Proto) -> Proto:
         subscription = self._broker.subscription(request.subscription)
-        if not request.ack_ids:
-            raise invalid("No ack ids specified.")
         if not 0 <= request.ack_deadline_seconds <= 600:
             raise invalid("ack_deadline_seconds must be between 0 and 600.")
-        refusal = _stale(subscription, request.ack_ids)
+        refusal = _stale(subscription, request)
         for ack_id in request.ack_ids:
             subscription.modify(ack_id, request.ack_deadline_seconds)
         if refusal is not None:
@@ -163,16 +166,17 @@ class Subscriber:
         return subscription
 
 
-def _stale(subscription: Subscription, ack_ids: Iterable[str]) -> Refused | None:
+def _stale(subscription: Subscription, request: Proto) -> Refused | None:
     """With exactly-once delivery, the answer that names the ack ids which count no more.
 
-    The others of the same request take effect all the same, as documented.
+    The others of the same request take effect all the same, as documented. Without exactly-once
+    delivery only what never was an ack id of the subscription is refused.
     """
     if not subscription.exactly_once:
+        rules.check_ack_ids(request, subscription.mark, subscription.leases)
         return None
-    stale = {each: INVALID_ACK_ID for each in ack_ids if each not in subscription.leases}
+    rules.check_ack_ids(request, "", request.ack_ids)
+    stale = {each: INVALID_ACK_ID for each in request.ack_ids if each not in subscription.leases}
     if not stale:
         return None
-    return Refused(
-        grpc.StatusCode.FAILED_PRECONDITION, "Some acknowledgement ids are invalid.", stale
-    )
+    return Refused(grpc.StatusCode.INVALID_ARGUMENT, INVALID_ACK_IDS, stale, ACK_ID_FAILURE)

@@ -12,6 +12,7 @@ from google.rpc.status_pb2 import Status
 Topic = types.Topic.pb()
 Subscription = types.Subscription.pb()
 Snapshot = types.Snapshot.pb()
+Schema = types.Schema.pb()
 PubsubMessage = types.PubsubMessage.pb()
 PublishRequest = types.PublishRequest.pb()
 PullResponse = types.PullResponse.pb()
@@ -28,16 +29,22 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class Refused(Exception):
     """A request that is answered with a status other than OK; nothing has changed.
 
-    `reasons` (what is wrong -> why) go out as the metadata of a google.rpc.ErrorInfo.
+    `reasons` (what is wrong -> why) go out as the metadata of a google.rpc.ErrorInfo whose reason
+    is `kind`.
     """
 
     def __init__(
-        self, code: grpc.StatusCode, message: str, reasons: dict[str, str] | None = None
+        self,
+        code: grpc.StatusCode,
+        message: str,
+        reasons: dict[str, str] | None = None,
+        kind: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.reasons = reasons or {}
+        self.kind = kind
 
     async def answer(self, context: Context) -> NoReturn:
         """End the call with this status."""
@@ -45,7 +52,9 @@ class Refused(Exception):
         if self.reasons:
             number: int = self.code.value[0]
             status = Status(code=number, message=self.message)
-            info = ErrorInfo(domain="pubsub.googleapis.com", metadata=self.reasons)
+            info = ErrorInfo(
+                reason=self.kind, domain="pubsub.googleapis.com", metadata=self.reasons
+            )
             status.details.add().Pack(info)
             trailing = (("grpc-status-details-bin", status.SerializeToString()),)
         await context.abort(self.code, self.message, trailing)
@@ -73,6 +82,10 @@ def unmet(message: str) -> Refused:
     return Refused(grpc.StatusCode.FAILED_PRECONDITION, message)
 
 
+def unsupported(message: str) -> Refused:
+    return Refused(grpc.StatusCode.UNIMPLEMENTED, message)
+
+
 def message_class(name: str) -> Proto:
     """The raw class of a message of google.pubsub.v1, or Empty."""
     return Empty if name == "Empty" else getattr(types, name).pb()
@@ -80,6 +93,11 @@ def message_class(name: str) -> Proto:
 
 def unary(method: Callable[[Proto], Proto], request: str, response: str) -> Handler:
     """A handler that answers with what `method` returns, or with the status of its `Refused`."""
+    return unary_of(method, message_class(request), message_class(response))
+
+
+def unary_of(method: Callable[[Proto], Proto], request: Proto, response: Proto) -> Handler:
+    """As `unary`, for message classes of other packages."""
 
     async def answer(message: Proto, context: Context) -> Proto:
         try:
@@ -89,6 +107,6 @@ def unary(method: Callable[[Proto], Proto], request: str, response: str) -> Hand
 
     return grpc.unary_unary_rpc_method_handler(
         answer,
-        request_deserializer=message_class(request).FromString,
-        response_serializer=message_class(response).SerializeToString,
+        request_deserializer=request.FromString,
+        response_serializer=response.SerializeToString,
     )

@@ -174,9 +174,12 @@ def test_every_subscription_has_its_own_copy(cloud: Cloud) -> None:
     assert texts(cloud.pull(other)) == ["x"]
 
 
-def test_unknown_ack_id_is_passed_over(cloud: Cloud) -> None:
+def test_ack_id_that_counts_no_more_is_passed_over(cloud: Cloud) -> None:
     cloud.subscribe()
-    cloud.subscriber.acknowledge(subscription=SUBSCRIPTION, ack_ids=["gone"])
+    cloud.publish()
+    (message,) = cloud.pull()
+    ack(cloud, message)
+    ack(cloud, message)
 
 
 def test_push_subscription_cannot_be_pulled(cloud: Cloud) -> None:
@@ -304,9 +307,10 @@ def test_exactly_once_refuses_an_ack_after_the_deadline(cloud: Cloud) -> None:
     late, gone = cloud.pull()
     ack(cloud, gone)
     cloud.loop.advance(seconds=11)
-    with pytest.raises(exceptions.FailedPrecondition) as refused:
+    with pytest.raises(exceptions.InvalidArgument) as refused:
         ack(cloud, late)
     (info,) = refused.value.details
+    assert info.reason == "EXACTLY_ONCE_ACKID_FAILURE"
     assert dict(info.metadata) == {late.ack_id: "PERMANENT_FAILURE_INVALID_ACK_ID"}
     assert texts(cloud.pull()) == ["late"]
 
