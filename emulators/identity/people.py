@@ -13,7 +13,7 @@ from emulators.identity.directory import Directory
 from emulators.identity.factors import phone_factors
 from emulators.identity.passwords import Password
 from emulators.identity.routing import Call, Route, for_admins, for_people
-from emulators.identity.sessions import FirstFactor
+from emulators.identity.sessions import FirstFactor, second_factor
 from emulators.identity.wire import Body, Refused
 
 
@@ -51,19 +51,20 @@ class People:
         if not (body.has("email") or body.has("password") or body.has("idToken")):
             if not settings.anonymous:
                 raise Refused("ADMIN_ONLY_OPERATION")
-            account = self._new(body)
-            return kind | self._signed_in(call, account, "anonymous")
+            return kind | self._signed_up(call, self._new(body), "anonymous", {})
         email = checked_email(body.required("email", "MISSING_EMAIL"))
         password = body.required("password", "MISSING_PASSWORD")
         if not settings.passwords:
             raise Refused("OPERATION_NOT_ALLOWED")
+        second: dict[str, str] = {}
         if body.has("idToken"):
-            account, _ = self._directory.account_of(call.silo, body.text("idToken"))
+            account, claims = self._directory.account_of(call.silo, body.text("idToken"))
+            second = second_factor(claims)
         else:
             account = self._new(body)
         account = replace(account, email=email, email_verified=False)
         account = with_password(self._directory, account, password)
-        return kind | self._signed_in(call, account, "password")
+        return kind | self._signed_up(call, account, "password", second)
 
     def sign_in_with_password(self, call: Call) -> dict[str, Any]:
         """With e-mail enumeration protection a wrong address is refused like a wrong password."""
@@ -108,11 +109,13 @@ class People:
         return {"kind": "identitytoolkit#DeleteAccountResponse"}
 
     def _new(self, body: Body, local_id: str = "") -> Account:
-        return self._directory.new_account(
+        account = self._directory.new_account(
             local_id or secrets.token_urlsafe(21),
             display_name=body.text("displayName"),
             photo_url=body.text("photoUrl"),
         )
+        factors = phone_factors(body.objects("mfaInfo"), timestamp(account.created_at))
+        return replace(account, mfa=factors)
 
     def _created(self, call: Call) -> dict[str, Any]:
         """What an administrator makes: any fields, no sign-in."""
@@ -130,13 +133,18 @@ class People:
         if body.has("password"):
             account = with_password(directory, account, body.text("password"))
         account = replace(
-            account,
-            email_verified=body.flag("emailVerified"),
-            disabled=body.flag("disabled"),
-            mfa=phone_factors(body.objects("mfaInfo"), timestamp(account.created_at)),
+            account, email_verified=body.flag("emailVerified"), disabled=body.flag("disabled")
         )
         directory.save(call.silo, account)
         return profile(account)
+
+    def _signed_up(
+        self, call: Call, account: Account, provider: str, second: dict[str, str]
+    ) -> dict[str, Any]:
+        """Who signs up has shown all factors there are, and is not asked for a second one."""
+        call.silo.accounts.check(account)
+        first = FirstFactor(provider)
+        return profile(account) | self._directory.admit(call.silo, account, first, second)
 
     def _signed_in(self, call: Call, account: Account, provider: str) -> dict[str, Any]:
         call.silo.accounts.check(account)

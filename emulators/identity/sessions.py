@@ -165,6 +165,12 @@ class Sessions:
         return self._ground.tokens.sign(told)
 
 
+def second_factor(claims: dict[str, Any]) -> dict[str, str]:
+    """What an ID token says of its second factor, for the token that takes its place."""
+    names = ("sign_in_second_factor", "second_factor_identifier")
+    return {name: claims["firebase"][name] for name in names if name in claims["firebase"]}
+
+
 def key_id(token: str) -> str:
     """The key a token says it is signed with; raises `jwt.InvalidTokenError`."""
     return str(jwt.get_unverified_header(token).get("kid", ""))

@@ -14,7 +14,7 @@ from emulators.identity.directory import Directory
 from emulators.identity.factors import changed_factors
 from emulators.identity.people import active, profile, subject, with_password
 from emulators.identity.routing import Call, Route, for_admins, for_people
-from emulators.identity.sessions import FirstFactor
+from emulators.identity.sessions import FirstFactor, second_factor
 from emulators.identity.wire import Body, Refused
 
 _RECENT = 300  # seconds since the sign-in within which credentials may be changed
@@ -54,8 +54,7 @@ class Updates:
         active(call)
         body, silo = call.body, call.silo
         account, provider = subject(self._directory, call)
-        if provider:
-            self._check_person(call)
+        second = self._check_person(call, account) if provider else {}
         before = account
         account = self._with_credentials(account, body)
         account = _without(_with_profile(account, body), body)
@@ -72,10 +71,12 @@ class Updates:
         changed = account.password != before.password or account.email != before.email
         if provider and (changed or body.flag("returnSecureToken")):
             provider = "password" if body.has("password") and account.email else provider
-            answer |= self._directory.sessions.begin(silo, account, FirstFactor(provider))
+            first = FirstFactor(provider)
+            answer |= self._directory.sessions.begin(silo, account, first, second)
         return answer
 
-    def _check_person(self, call: Call) -> None:
+    def _check_person(self, call: Call, account: Account) -> dict[str, str]:
+        """Refuses what this person may not change; answers the second factor of the sign-in."""
         body = call.body
         if any(body.has(name) for name in _ADMIN_ONLY):
             raise Refused("INSUFFICIENT_PERMISSION")
@@ -83,6 +84,9 @@ class Updates:
         age = int(self._directory.ground.clock.time()) - int(claims["auth_time"])
         if (body.has("email") or body.has("password")) and age > _RECENT:
             raise Refused("CREDENTIAL_TOO_OLD_LOGIN_AGAIN")
+        if account.mfa and body.has("email") and body.text("email").lower() != account.email:
+            raise Refused("EMAIL_CHANGE_NEEDS_VERIFICATION")
+        return second_factor(claims)
 
     def _with_credentials(self, account: Account, body: Body) -> Account:
         now = int(self._directory.ground.clock.time())
