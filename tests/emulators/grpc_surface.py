@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import strategies as st
 
 _DEPTH = 4
@@ -83,34 +83,79 @@ def rpcs(transport: Any) -> list[Rpc]:
     return sorted({rpc.path: rpc for rpc in recorder.found}.values(), key=lambda rpc: rpc.path)
 
 
-def requests(rpc: Rpc, names: list[str]) -> st.SearchStrategy[Any]:
-    """Requests of any shape for `rpc`; texts are often one of `names`, the things that exist."""
+@st.composite
+def requests(draw: st.DrawFn, rpc: Rpc, names: list[str], valid: Any = None) -> Any:
+    """A request of any shape for `rpc`: a `valid` one with some fields changed, or quite arbitrary.
+
+    Texts are often one of `names`, the things that exist.
+    """
     texts = st.one_of(st.sampled_from(names), st.sampled_from(_TEXTS), st.text(max_size=30))
-    return _messages(rpc.request.DESCRIPTOR, texts, _DEPTH).map(
-        lambda fields: _filled(rpc.request(), fields)
-    )
+    if valid is None or draw(st.integers(0, 3)) == 0:
+        request = rpc.request()
+        _fill(draw, request, texts, _DEPTH)
+        return request
+    request = rpc.request.FromString(valid.SerializeToString())
+    for _ in range(draw(st.integers(0, 3))):
+        _change(draw, request, texts)
+    return request
 
 
-def _messages(kind: Descriptor, texts: Any, depth: int) -> st.SearchStrategy[dict[str, Any]]:
-    fields = {f.name: _field(f, texts, depth) for f in kind.fields if depth or not f.message_type}
-    return st.fixed_dictionaries({}, optional=fields)
+def _change(draw: st.DrawFn, place: Any, texts: Any) -> None:
+    """Clear a field of a message or of one within it, or set it to something else."""
+    fields = list(place.DESCRIPTOR.fields)
+    if not fields:
+        return
+    field = draw(st.sampled_from(fields))
+    inner = _inner(place, field)
+    if inner and draw(st.integers(0, 3)):
+        _change(draw, draw(st.sampled_from(inner)), texts)
+        return
+    place.ClearField(field.name)
+    if draw(st.integers(0, 3)):
+        _put(draw, place, field, texts, 2)
 
 
-def _field(field: FieldDescriptor, texts: Any, depth: int) -> st.SearchStrategy[Any]:
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        key, value = (field.message_type.fields_by_name[n] for n in ("key", "value"))
-        return st.dictionaries(
-            _scalar(key, texts), _single(value, texts, depth), min_size=1, max_size=2
-        )
-    single = _single(field, texts, depth)
-    repeated = field.is_repeated
-    return st.lists(single, min_size=1, max_size=3) if repeated else single
+def _inner(place: Any, field: FieldDescriptor) -> list[Any]:
+    """The messages that `field` of `place` holds."""
+    if field.message_type is None or _is_map(field):
+        return []
+    if field.is_repeated:
+        return list(getattr(place, field.name))
+    return [getattr(place, field.name)] if place.HasField(field.name) else []
 
 
-def _single(field: FieldDescriptor, texts: Any, depth: int) -> st.SearchStrategy[Any]:
-    if field.message_type is not None:
-        return st.deferred(lambda: _messages(field.message_type, texts, max(depth - 1, 0)))
-    return _scalar(field, texts)
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
+def _fill(draw: st.DrawFn, message: Any, texts: Any, depth: int) -> None:
+    fields = [f for f in message.DESCRIPTOR.fields if depth or f.message_type is None]
+    if fields:
+        for field in draw(st.lists(st.sampled_from(fields), max_size=5)):
+            _put(draw, message, field, texts, depth)
+
+
+def _put(draw: st.DrawFn, place: Any, field: FieldDescriptor, texts: Any, depth: int) -> None:
+    """Set a field to something of its type; messages within go `depth` deep."""
+    held = getattr(place, field.name)
+    if _is_map(field):
+        key, value = (field.message_type.fields_by_name[name] for name in ("key", "value"))
+        at = draw(_scalar(key, texts))
+        if value.message_type is not None:
+            _fill(draw, held[at], texts, max(depth - 1, 0))
+        else:
+            held[at] = draw(_scalar(value, texts))
+    elif field.is_repeated:
+        for _ in range(draw(st.integers(1, 3))):
+            if field.message_type is not None:
+                _fill(draw, held.add(), texts, max(depth - 1, 0))
+            else:
+                held.append(draw(_scalar(field, texts)))
+    elif field.message_type is not None:
+        held.SetInParent()
+        _fill(draw, held, texts, max(depth - 1, 0))
+    else:
+        setattr(place, field.name, draw(_scalar(field, texts)))
 
 
 def _scalar(field: FieldDescriptor, texts: Any) -> st.SearchStrategy[Any]:
@@ -129,34 +174,6 @@ def _scalar(field: FieldDescriptor, texts: Any) -> st.SearchStrategy[Any]:
     low, high = (-(2**63), 2**63 - 1) if wide else (-(2**31), 2**31 - 1)
     low = low if signed else 0
     return st.sampled_from([number for number in _INTEGERS if low <= number <= high])
-
-
-def _filled(message: Any, fields: dict[str, Any]) -> Any:
-    """Set the fields of a message; of a oneof the last one set stays, as in protobuf."""
-    for name, value in fields.items():
-        _set(message, message.DESCRIPTOR.fields_by_name[name], value)
-    return message
-
-
-def _set(message: Any, field: FieldDescriptor, value: Any) -> None:
-    place = getattr(message, field.name)
-    if isinstance(value, dict) and field.message_type.GetOptions().map_entry:
-        for key, item in value.items():
-            if isinstance(item, dict):
-                _filled(place[key], item)
-            else:
-                place[key] = item
-    elif isinstance(value, list):
-        for item in value:
-            if isinstance(item, dict):
-                _filled(place.add(), item)
-            else:
-                place.append(item)
-    elif isinstance(value, dict):
-        place.SetInParent()
-        _filled(place, value)
-    else:
-        setattr(message, field.name, value)
 
 
 def call(channel: grpc.Channel, rpc: Rpc, sent: list[bytes], timeout: float) -> grpc.StatusCode:
