@@ -5,7 +5,6 @@ dead-lettered or expired. Ordered messages stand in a line per key: a line hands
 a time, and a redelivery brings everything behind it again, acknowledged or not.
 """
 
-import itertools
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from emulators.agenda import Agenda, Entry
 from emulators.clock import from_micros, micros
 from emulators.pubsub.deliveries import Outcome
 from emulators.pubsub.filters import compile_filter
+from emulators.pubsub.leases import Holder, Lease, Leases
 from emulators.pubsub.messages import Message
 from emulators.pubsub.wire import Proto
 
@@ -87,35 +87,6 @@ class Line:
         return bool(self.waiting) and not self.out and self.entry is None
 
 
-class Holder:
-    """Who holds leases, e.g. a stream; the counts are its flow control."""
-
-    def __init__(self) -> None:
-        self.messages = 0
-        self.bytes = 0
-
-
-class Lease:
-    """A message handed to a puller until its deadline."""
-
-    __slots__ = ("ack_id", "entry", "holder", "standing")
-
-    def __init__(self, ack_id: str, standing: Standing, holder: Holder) -> None:
-        self.ack_id = ack_id
-        self.standing = standing
-        self.holder = holder
-        self.entry: Entry | None = None
-        holder.messages += 1
-        holder.bytes += standing.message.size
-
-    def end(self) -> None:
-        if self.entry is not None:
-            self.entry.cancel()
-        self.standing.lease = None
-        self.holder.messages -= 1
-        self.holder.bytes -= self.standing.message.size
-
-
 class Keeper(Protocol):
     """What a subscription asks of the broker."""
 
@@ -143,14 +114,13 @@ class Subscription:
         self.matches = compile_filter(config.filter)
         self.standings: dict[int, Standing] = {}
         self.lines: dict[str, Line] = {}
-        self.leases: dict[str, Lease] = {}
         self.mark = f"{crc32(config.name.encode()):08x}"
         """Begins its ack ids."""
+        self.leases = Leases(keeper.agenda, config.name, self.mark, self._expire)
         self.workers = 0
         self._ready: deque[Standing | Line] = deque()
         self._keeper = keeper
         self._wake = wake
-        self._numbers = itertools.count(1)
         self.configure(config)
 
     def configure(self, config: Proto) -> None:
@@ -338,30 +308,23 @@ class Subscription:
 
     # Leases of pullers
 
-    def lease(self, standing: Standing, seconds: float, holder: Holder) -> str:
-        """Hand it out until `seconds` (virtual) from now; answers the ack id."""
-        ack_id = f"{self.mark}-{standing.message.id}-{standing.attempt}-{next(self._numbers)}"
-        lease = Lease(ack_id, standing, holder)
-        standing.lease = lease
-        self.leases[ack_id] = lease
-        self._set_deadline(lease, seconds)
-        return ack_id
+    def deadline(self, seconds: float) -> datetime:
+        """The instant so many (virtual) seconds from now."""
+        return self._keeper.agenda.clock.now() + timedelta(seconds=seconds)
 
-    def _set_deadline(self, lease: Lease, seconds: float) -> None:
-        if lease.entry is not None:
-            lease.entry.cancel()
+    def lease(self, standing: Standing, due: datetime, holder: Holder) -> str:
+        """Hand it out until `due`; answers the ack id."""
+        standing.lease = self.leases.grant(standing, due, holder)
+        return standing.lease.ack_id
 
-        def expire() -> None:
-            self._keeper.note(self, lease.standing, Outcome.NACKED)
-            self.nack(lease.standing)
-
-        name = f"ack deadline {lease.standing.message.id}"
-        lease.entry = self._keeper.agenda.after(seconds, expire, name)
+    def _expire(self, lease: Lease) -> None:
+        self._keeper.note(self, lease.standing, Outcome.NACKED)
+        self.nack(lease.standing)
 
     def _end_lease(self, standing: Standing) -> None:
         if standing.lease is not None:
-            del self.leases[standing.lease.ack_id]
-            standing.lease.end()
+            self.leases.end(standing.lease)
+            standing.lease = None
             self._wake(self)
 
     def acknowledge(self, ack_ids: Iterable[str]) -> None:
@@ -371,16 +334,17 @@ class Subscription:
                 self._keeper.note(self, lease.standing, Outcome.ACKED)
                 self.ack(lease.standing)
 
-    def modify(self, ack_id: str, seconds: int) -> None:
-        """Move the deadline to `seconds` from now; 0 is a nack."""
-        lease = self.leases.get(ack_id)
-        if lease is None:
-            return
-        if seconds == 0:
-            self._keeper.note(self, lease.standing, Outcome.NACKED)
-            self.nack(lease.standing)
-        else:
-            self._set_deadline(lease, seconds)
+    def modify(self, ack_ids: Iterable[str], seconds: int) -> None:
+        """Move deadlines to `seconds` from now; 0 is a nack."""
+        due = self.deadline(seconds)
+        for ack_id in ack_ids:
+            lease = self.leases.get(ack_id)
+            if lease is None:
+                continue
+            if seconds == 0:
+                self._expire(lease)
+            else:
+                self.leases.set_deadline(lease, due)
 
     def backlog(self) -> int:
         """How many messages are neither acknowledged nor past their retention."""
@@ -397,7 +361,5 @@ class Subscription:
         for line in self.lines.values():
             if line.entry is not None:
                 line.entry.cancel()
-        for lease in list(self.leases.values()):
-            lease.end()
         self.leases.clear()
         self._ready.clear()

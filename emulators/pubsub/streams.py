@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import grpc
 
-from emulators.pubsub.delivery import Holder, Standing, Subscription
+from emulators.pubsub.delivery import Standing, Subscription
+from emulators.pubsub.leases import Holder
 from emulators.pubsub.resources import Broker
 from emulators.pubsub.rules import check_ack_form
 from emulators.pubsub.wire import (
@@ -63,10 +65,10 @@ def check_pullable(subscription: Subscription) -> None:
 
 
 def hand_out(
-    into: Proto, subscription: Subscription, standing: Standing, seconds: float, holder: Holder
+    into: Proto, subscription: Subscription, standing: Standing, due: datetime, holder: Holder
 ) -> None:
-    """Lease the message for `seconds` (virtual) and fill in a ReceivedMessage."""
-    into.ack_id = subscription.lease(standing, seconds, holder)
+    """Lease the message until `due` (virtual) and fill in a ReceivedMessage."""
+    into.ack_id = subscription.lease(standing, due, holder)
     into.message.ParseFromString(standing.message.wire)
     if subscription.most_attempts:
         into.delivery_attempt = standing.attempt
@@ -149,8 +151,9 @@ class StreamingPull:
             if taken:
                 response = StreamingPullResponse(subscription_properties=properties)
                 add = response.received_messages.add
+                due = subscription.deadline(stream.seconds)
                 for standing in taken:
-                    hand_out(add(), subscription, standing, stream.seconds, stream)
+                    hand_out(add(), subscription, standing, due, stream)
                 yield response
             else:
                 await changed.wait()
@@ -191,7 +194,7 @@ class StreamingPull:
         for ack_id, seconds in zip(
             request.modify_deadline_ack_ids, request.modify_deadline_seconds, strict=True
         ):
-            stream.subscription.modify(ack_id, seconds)
+            stream.subscription.modify([ack_id], seconds)
 
 
 def _check_later(request: Proto) -> None:

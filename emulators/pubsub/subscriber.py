@@ -5,7 +5,8 @@ import asyncio
 import grpc
 
 from emulators.pubsub import rules
-from emulators.pubsub.delivery import Holder, Subscription
+from emulators.pubsub.delivery import Subscription
+from emulators.pubsub.leases import Holder
 from emulators.pubsub.paging import page
 from emulators.pubsub.replay import Replay
 from emulators.pubsub.resources import Broker
@@ -131,8 +132,7 @@ class Subscriber:
         if not 0 <= request.ack_deadline_seconds <= 600:
             raise invalid("ack_deadline_seconds must be between 0 and 600.")
         refusal = _stale(subscription, request)
-        for ack_id in request.ack_ids:
-            subscription.modify(ack_id, request.ack_deadline_seconds)
+        subscription.modify(request.ack_ids, request.ack_deadline_seconds)
         if refusal is not None:
             raise refusal
         return Empty()
@@ -152,10 +152,10 @@ class Subscriber:
             if taken or left <= 0:
                 break
             await self._arrivals.wait(subscription, left)
-        lease = subscription.config.ack_deadline_seconds
+        due = subscription.deadline(subscription.config.ack_deadline_seconds)
         response = PullResponse()
         for standing in taken:
-            hand_out(response.received_messages.add(), subscription, standing, lease, holder)
+            hand_out(response.received_messages.add(), subscription, standing, due, holder)
         return response
 
     def _pullable(self, request: Proto) -> Subscription:
