@@ -102,12 +102,13 @@ def requests(draw: st.DrawFn, rpc: Rpc, names: list[str], valid: Any = None) -> 
 
 def _change(draw: st.DrawFn, place: Any, texts: Any) -> None:
     """Clear a field of a message or of one within it, or set it to something else."""
-    fields = list(place.DESCRIPTOR.fields)
+    fields: list[FieldDescriptor] = list(place.DESCRIPTOR.fields)
     if not fields:
         return
     field = draw(st.sampled_from(fields))
     inner = _inner(place, field)
-    if inner and draw(st.integers(0, 3)):
+    deeper = draw(st.integers(0, 3)) > 0
+    if inner and deeper:
         _change(draw, draw(st.sampled_from(inner)), texts)
         return
     place.ClearField(field.name)
@@ -138,8 +139,8 @@ def _fill(draw: st.DrawFn, message: Any, texts: Any, depth: int) -> None:
 def _put(draw: st.DrawFn, place: Any, field: FieldDescriptor, texts: Any, depth: int) -> None:
     """Set a field to something of its type; messages within go `depth` deep."""
     held = getattr(place, field.name)
-    if _is_map(field):
-        key, value = (field.message_type.fields_by_name[name] for name in ("key", "value"))
+    if field.message_type is not None and _is_map(field):
+        key, value = (field.message_type.fields_by_name[at] for at in ("key", "value"))
         at = draw(_scalar(key, texts))
         if value.message_type is not None:
             _fill(draw, held[at], texts, max(depth - 1, 0))
@@ -160,13 +161,12 @@ def _put(draw: st.DrawFn, place: Any, field: FieldDescriptor, texts: Any, depth:
 
 def _scalar(field: FieldDescriptor, texts: Any) -> st.SearchStrategy[Any]:
     kind = field.cpp_type
+    if field.enum_type is not None:
+        return st.sampled_from([*(value.number for value in field.enum_type.values), 77])
     if kind == FieldDescriptor.CPPTYPE_STRING:
         return st.binary(max_size=20) if field.type == FieldDescriptor.TYPE_BYTES else texts
     if kind == FieldDescriptor.CPPTYPE_BOOL:
         return st.booleans()
-    if kind == FieldDescriptor.CPPTYPE_ENUM:
-        numbers = [value.number for value in field.enum_type.values]
-        return st.sampled_from([*numbers, 77])
     if kind in (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT):
         return st.sampled_from(_FLOATS)
     wide = kind in (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
@@ -189,6 +189,6 @@ def call(channel: grpc.Channel, rpc: Rpc, sent: list[bytes], timeout: float) -> 
             for _ in answers:
                 pass
     except grpc.RpcError as error:
-        code: grpc.StatusCode = error.code()  # type: ignore[attr-defined]
+        code: grpc.StatusCode = error.code()
         return code
     return grpc.StatusCode.OK
