@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import grpc
 
 from emulators.clock import VirtualClock, micros
-from emulators.firestore.messages import Document, Message, Refused, instant_of, timestamp
+from emulators.firestore.messages import Document, Message, Refused, instant_of, invalid, timestamp
 from emulators.firestore.names import NAME, FieldPath, collection_of
 from emulators.firestore.values import Key, find, key, name_key
 from emulators.journal import Journal
 
 _KEPT = 3_600_000_000  # past versions can be read for an hour, as Firestore documents read_time
+_TOO_OLD = "The requested snapshot version is too old."
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +34,10 @@ class Version:
             value = None if self.document is None else find(self.document.fields, path)
             self._keys[path] = None if value is None else key(value)
         return self._keys[path]
+
+
+Effect = tuple[str, Version | None, Version | None]
+"""What a commit is about to do to a document: its name, and the document before and after."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -82,16 +87,22 @@ class Documents:
         self._last = max(self._last + 1, micros(self._clock.now()))
         return self._last
 
+    def readable(self, stamp: Message) -> int:
+        """The instant of a `read_time`. Raises INVALID_ARGUMENT, or as `check_readable` does."""
+        if stamp.nanos % 1000:
+            raise invalid("The requested 'read_time' must be microsecond aligned.")
+        at = instant_of(stamp)
+        self.check_readable(at)
+        if at < self.now() - _KEPT:
+            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, _TOO_OLD)
+        return at
+
     def check_readable(self, at: int) -> None:
-        """Raises FAILED_PRECONDITION for an instant too long ago, INVALID_ARGUMENT for a future."""
+        """Raises FAILED_PRECONDITION for what is forgotten, INVALID_ARGUMENT for the future."""
         if at < self.oldest:
-            raise Refused(
-                grpc.StatusCode.FAILED_PRECONDITION, "The requested read_time is too old."
-            )
+            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, _TOO_OLD)
         if at > self.now():
-            raise Refused(
-                grpc.StatusCode.INVALID_ARGUMENT, "The read_time must not be in the future."
-            )
+            raise invalid("The requested 'read_time' cannot be in the future.")
 
     def get(self, name: str, at: int | None = None) -> Version | None:
         """The document now or as of `at`; None where it did not exist."""

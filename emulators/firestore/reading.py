@@ -17,7 +17,6 @@ from emulators.firestore.messages import (
     Message,
     Refused,
     StructuredQuery,
-    instant_of,
     invalid,
     timestamp,
 )
@@ -33,6 +32,7 @@ from emulators.firestore.transactions import Transaction, Transactions
 from emulators.firestore.values import select
 
 _PAGE = 300
+_MOST = 10_000
 
 _BatchGetDocumentsResponse = types.BatchGetDocumentsResponse.pb()
 _ListCollectionIdsResponse = types.ListCollectionIdsResponse.pb()
@@ -66,9 +66,7 @@ class Reading:
             begun = self._transactions.begin(request.new_transaction)
             return _Consistency(self._transactions.find(begun), begun)
         if selector == "read_time":
-            at = instant_of(request.read_time)
-            self._documents.check_readable(at)
-            return _Consistency(at=at)
+            return _Consistency(at=self._documents.readable(request.read_time))
         return _Consistency()
 
     async def _get(self, consistency: _Consistency, name: str) -> Version | None:
@@ -116,7 +114,7 @@ class Reading:
         if request.show_missing and request.order_by:
             raise invalid("show_missing cannot be combined with order_by.")
         consistency = self._consistency(request)
-        size = request.page_size or _PAGE
+        size = min(request.page_size or _PAGE, _MOST)
         query = Query(request.parent, _listing(request, size + 1))
         if consistency.transaction is not None:
             rows = await self._transactions.ask(consistency.transaction, query)
@@ -154,7 +152,7 @@ class Reading:
             if collection_id not in found and self._any(path, consistency.at):
                 found.add(collection_id)
         ids = sorted(i for i in found if i > request.page_token)
-        size = request.page_size or _PAGE
+        size = min(request.page_size or _PAGE, _MOST)
         more = ids[size - 1] if len(ids) > size else ""
         return _ListCollectionIdsResponse(collection_ids=ids[:size], next_page_token=more)
 

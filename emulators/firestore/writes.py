@@ -5,7 +5,7 @@ Rules: google.firestore.v1.Write, DocumentTransform and Precondition, as their p
 
 import grpc
 
-from emulators.firestore.documents import Documents
+from emulators.firestore.documents import Documents, Effect, Version
 from emulators.firestore.messages import (
     Document,
     Message,
@@ -77,6 +77,17 @@ class Batch:
         after.update_time.CopyFrom(timestamp(self.time))
         self.changes[name] = after
         return WriteResult(update_time=after.update_time, transform_results=results)
+
+    def effects(self) -> list[Effect]:
+        """What committing `changes` would do to each document."""
+        return [
+            (
+                name,
+                self._documents.get(name),
+                None if document is None else Version(name, self.time, document),
+            )
+            for name, document in self.changes.items()
+        ]
 
     def _delete(self, write: Message) -> Message:
         name = check_document(write.delete)

@@ -48,13 +48,15 @@ class Writing:
         self, writes: list[Message], transaction: Transaction | None = None
     ) -> tuple[list[Message], int]:
         """Make all writes or none; their results and the commit time in microseconds."""
-        names = {_name(write) for write in writes}
-        await self._transactions.make_way(names, transaction)
-        # From here to the end nothing is awaited: that makes the commit atomic.
-        if transaction is not None and not transaction.read_only:
-            self._transactions.validate(transaction)
-        batch = Batch(self._documents, self._documents.next_time())
-        results = [batch.write(write) for write in writes]
+        deadline = self._transactions.deadline()
+        while True:
+            if transaction is not None and not transaction.read_only:
+                self._transactions.validate(transaction)
+            batch = Batch(self._documents, self._documents.next_time())
+            results = [batch.write(write) for write in writes]
+            if await self._transactions.make_way(batch.effects(), deadline, transaction):
+                break
+        # Nothing was awaited since the writes were tried: that makes the commit atomic.
         if batch.changes:
             self._documents.commit(batch.time, batch.changes)
         return results, batch.time

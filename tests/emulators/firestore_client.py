@@ -1,6 +1,5 @@
-"""Official Firestore clients, on our engine or on whatever FIRESTORE_EMULATOR_HOST names."""
+"""Official Firestore clients of our engine or of another emulator."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -10,7 +9,6 @@ import pytest
 from google.cloud import firestore
 
 from emulators.engine import HOST, Engine, Ground
-from emulators.firestore import Firestore
 
 VARIABLE = "FIRESTORE_EMULATOR_HOST"
 Client: TypeAlias = Any
@@ -21,30 +19,19 @@ StartEngine = Callable[[Callable[[Ground], Engine]], tuple[Engine, int]]
 @contextmanager
 def client_at(port: int, project: str = "clinicloop-local") -> Iterator[Client]:
     """A client of the engine that listens on `port`."""
-    with _client_of(f"{HOST}:{port}", project) as client:
+    with client_of(f"{HOST}:{port}", project=project) as client:
         yield client
 
 
 @contextmanager
-def _client_of(address: str, project: str) -> Iterator[Client]:
+def client_of(address: str, **options: Any) -> Iterator[Client]:
+    """A client of the emulator at `address`, with a project of its own unless told otherwise."""
+    options.setdefault("project", f"test-{uuid4().hex[:12]}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, address)
-        client = firestore.Client(project=project)
+        client = firestore.Client(**options)
     yield client
     client._firestore_api.transport.close()
-
-
-@contextmanager
-def conformance_client(request: pytest.FixtureRequest) -> Iterator[Client]:
-    """A client with a project of its own, so that tests do not meet on a shared emulator."""
-    project = f"test-{uuid4().hex[:12]}"
-    address = os.environ.get(VARIABLE)
-    if not address:
-        start: StartEngine = request.getfixturevalue("start_engine")
-        _, port = start(Firestore)
-        address = f"{HOST}:{port}"
-    with _client_of(address, project) as client:
-        yield client
 
 
 def ids(query: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 import queue
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -235,3 +236,76 @@ def test_unknown_resume_token_starts_anew(engine: tuple[Firestore, Client]) -> N
     kind = TargetChange.TargetChangeType
     assert kinds == [kind.ADD, kind.RESET, kind.CURRENT, kind.NO_CHANGE]
     assert sum("document_change" in response for response in responses) == 1
+
+
+def increments_at_once(db: Client, clients: int) -> int:
+    """Let so many threads each add 1 to a counter; the counter in the end."""
+    counter = db.document("counters/c")
+    counter.set({"n": 0})
+
+    @firestore.transactional
+    def increment(transaction: firestore.Transaction) -> None:
+        n = counter.get(transaction=transaction).get("n")
+        transaction.update(counter, {"n": n + 1})
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(lambda _: increment(db.transaction()), range(clients), timeout=60))
+    total: int = counter.get().get("n")
+    return total
+
+
+def test_contending_clients_need_no_more_attempts_than_they_have(
+    engine: tuple[Firestore, Client],
+) -> None:
+    _, db = engine
+    assert increments_at_once(db, 12) == 12
+
+
+def test_older_of_two_readers_commits_and_the_younger_is_aborted(
+    engine: tuple[Firestore, Client],
+) -> None:
+    _, db = engine
+    document = db.document("counters/c")
+    older, younger = db.transaction(), db.transaction()
+    for number, transaction in enumerate((older, younger)):
+        transaction._begin()
+        document.get(transaction=transaction)
+        transaction.set(document, {"n": number})
+    older._commit()
+    with pytest.raises(exceptions.Aborted):
+        younger._commit()
+    assert document.get().get("n") == 0
+
+
+def test_optimistic_transaction_blocks_nobody(engine: tuple[Firestore, Client]) -> None:
+    _, db = engine
+    document, api = db.document("counters/c"), db._firestore_api
+    begun = api.begin_transaction(
+        request={
+            "database": db._database_string,
+            "options": {"read_write": {"concurrency_mode": "OPTIMISTIC"}},
+        }
+    )
+    transaction = db.transaction()
+    transaction._id = begun.transaction
+    document.get(transaction=transaction)
+    document.set({"n": 1})
+    transaction.set(document, {"n": 2})
+    with pytest.raises(exceptions.Aborted):
+        transaction._commit()
+    assert document.get().get("n") == 1
+
+
+@pytest.mark.parametrize("seconds", [[61], [50] * 6], ids=["idle for a minute", "open too long"])
+def test_transaction_expires_in_virtual_time(
+    loop: Loop, engine: tuple[Firestore, Client], seconds: list[int]
+) -> None:
+    _, db = engine
+    document = db.document("counters/c")
+    transaction = db.transaction()
+    transaction._begin()
+    for passed in seconds:
+        document.get(transaction=transaction)
+        loop.advance(seconds=passed)
+    with pytest.raises(exceptions.InvalidArgument, match="expired"):
+        document.get(transaction=transaction)

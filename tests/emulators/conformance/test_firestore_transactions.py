@@ -9,14 +9,18 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import firestore
 
-from tests.emulators.firestore_client import Client, conformance_client
+from tests.emulators.conformance.conftest import Target
+from tests.emulators.firestore_client import Client, client_of
 
 CLIENTS = 12
+slow = pytest.mark.differs(
+    "resolves contention by lock time-outs of two seconds, which takes minutes", hangs=True
+)
 
 
 @pytest.fixture
-def db(request: pytest.FixtureRequest) -> Iterator[Client]:
-    with conformance_client(request) as client:
+def db(firestore_target: Target) -> Iterator[Client]:
+    with client_of(firestore_target.address) as client:
         yield client
 
 
@@ -32,6 +36,7 @@ def at_once(count: int, work: Any) -> list[Any]:
         return list(pool.map(run, range(count), timeout=60))
 
 
+@slow
 def test_concurrent_increments_all_count(db: Client) -> None:
     counter = db.document("counters/c")
     counter.set({"n": 0})
@@ -41,10 +46,11 @@ def test_concurrent_increments_all_count(db: Client) -> None:
         n = counter.get(transaction=transaction).get("n")
         transaction.update(counter, {"n": n + 1})
 
-    at_once(CLIENTS, lambda _: increment(db.transaction()))
+    at_once(CLIENTS, lambda _: increment(db.transaction(max_attempts=40)))
     assert counter.get().get("n") == CLIENTS
 
 
+@slow
 def test_concurrent_transfers_in_opposite_directions_keep_the_sum(db: Client) -> None:
     accounts = [db.document("accounts/a"), db.document("accounts/b")]
     for account in accounts:
@@ -65,6 +71,7 @@ def test_concurrent_transfers_in_opposite_directions_keep_the_sum(db: Client) ->
     assert [account.get().get("balance") for account in accounts] == [100, 100]
 
 
+@slow
 def test_concurrent_claims_of_a_queried_slot_find_different_numbers(db: Client) -> None:
     tickets = db.collection("tickets")
 
@@ -78,21 +85,54 @@ def test_concurrent_claims_of_a_queried_slot_find_different_numbers(db: Client) 
     assert sorted(at_once(6, lambda _: draw(db.transaction(max_attempts=20)))) == [*range(1, 7)]
 
 
-def test_transaction_whose_reading_changed_is_aborted_and_run_again(db: Client) -> None:
+@pytest.fixture
+def other_thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def test_write_from_elsewhere_waits_for_the_transaction(
+    db: Client, other_thread: ThreadPoolExecutor
+) -> None:
     document = db.document("counters/c")
     document.set({"n": 1})
-    seen: list[int] = []
+    transaction = db.transaction()
+    transaction._begin()
+    n = document.get(transaction=transaction).get("n")
+    elsewhere = other_thread.submit(document.update, {"n": 100})
+    transaction.update(document, {"n": n + 1, "doubled": 2 * n})
+    transaction._commit()
+    elsewhere.result(20)
+    assert document.get().to_dict() == {"n": 100, "doubled": 2}
 
-    @firestore.transactional
-    def double(transaction: firestore.Transaction) -> None:
-        seen.append(document.get(transaction=transaction).get("n"))
-        if len(seen) == 1:
-            document.set({"n": 5})
-        transaction.update(document, {"n": 2 * seen[-1]})
 
-    double(db.transaction())
-    assert seen == [1, 5]
-    assert document.get().get("n") == 10
+def test_missing_document_that_was_read_is_not_created_elsewhere(
+    db: Client, other_thread: ThreadPoolExecutor
+) -> None:
+    document = db.document("counters/c")
+    transaction = db.transaction()
+    transaction._begin()
+    assert not document.get(transaction=transaction).exists
+    elsewhere = other_thread.submit(document.create, {"n": 1})
+    transaction.set(document, {"n": 2})
+    transaction._commit()
+    with pytest.raises(exceptions.AlreadyExists):
+        elsewhere.result(20)
+    assert document.get().get("n") == 2
+
+
+def test_counted_documents_stay_as_many_until_the_commit(
+    db: Client, other_thread: ThreadPoolExecutor
+) -> None:
+    tickets = db.collection("tickets")
+    transaction = db.transaction()
+    transaction._begin()
+    assert tickets.count().get(transaction=transaction)[0][0].value == 0
+    elsewhere = other_thread.submit(tickets.document("other").create, {"n": 1})
+    transaction.create(tickets.document("mine"), {"number": 1})
+    transaction._commit()
+    elsewhere.result(20)
+    assert tickets.document("mine").get().update_time < tickets.document("other").get().update_time
 
 
 def test_two_transactions_reading_the_same_both_go_on(db: Client) -> None:
@@ -112,19 +152,7 @@ def test_two_transactions_reading_the_same_both_go_on(db: Client) -> None:
 
     at_once(2, lambda number: mark(db.transaction(), ("first", "second")[number], []))
     assert document.get().to_dict() == {"first": 1, "second": 1}
-    assert len(attempts) == 3
-
-
-def test_document_that_appeared_since_aborts(db: Client) -> None:
-    document = db.document("counters/c")
-    transaction = db.transaction()
-    transaction._begin()
-    assert not document.get(transaction=transaction).exists
-    document.set({"n": 1})
-    transaction.set(document, {"n": 2})
-    with pytest.raises(exceptions.Aborted):
-        transaction._commit()
-    assert document.get().get("n") == 1
+    assert len(attempts) >= 3
 
 
 def test_reads_in_a_transaction_are_of_one_snapshot(db: Client) -> None:
@@ -177,14 +205,3 @@ def test_finished_transaction_cannot_commit_again(db: Client) -> None:
         db._firestore_api.commit(
             request={"database": db._database_string, "transaction": identifier}
         )
-
-
-def test_aggregation_in_a_transaction_is_validated(db: Client) -> None:
-    tickets = db.collection("tickets")
-    transaction = db.transaction()
-    transaction._begin()
-    assert tickets.count().get(transaction=transaction)[0][0].value == 0
-    tickets.document("other").set({"n": 1})
-    transaction.set(tickets.document("mine"), {"n": 1})
-    with pytest.raises(exceptions.Aborted):
-        transaction._commit()

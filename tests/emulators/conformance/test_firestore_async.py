@@ -1,7 +1,6 @@
 """The official asynchronous client; conformance tests."""
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import uuid4
@@ -11,19 +10,16 @@ from google.api_core import exceptions
 from google.cloud import firestore
 from google.cloud.firestore_v1.base_query import FieldFilter
 
-from emulators.engine import HOST
-from emulators.firestore import Firestore
+from tests.emulators.conformance.conftest import Target
 from tests.emulators.firestore_client import VARIABLE, Client
 
 Run = Callable[[Callable[[Client], Coroutine[Any, Any, None]]], None]
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(firestore_target: Target, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a coroutine function with a client on a loop of its own."""
-    if VARIABLE not in os.environ:
-        _, port = request.getfixturevalue("start_engine")(Firestore)
-        monkeypatch.setenv(VARIABLE, f"{HOST}:{port}")
+    monkeypatch.setenv(VARIABLE, firestore_target.address)
 
     def start(work: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
         async def go() -> None:
@@ -63,12 +59,15 @@ def test_concurrent_increments_all_count(run: Run) -> None:
             n = (await counter.get(transaction=transaction)).get("n")
             transaction.update(counter, {"n": n + 1})
 
-        await asyncio.gather(*(increment(db.transaction()) for _ in range(12)))
+        await asyncio.gather(*(increment(db.transaction(max_attempts=40)) for _ in range(12)))
         assert (await counter.get()).get("n") == 12
 
     run(work)
 
 
+@pytest.mark.differs(
+    "resolves contention by lock time-outs of two seconds, which takes minutes", hangs=True
+)
 def test_opposite_lock_orders_do_not_stall(run: Run) -> None:
     async def work(db: Client) -> None:
         documents = [db.document("pairs/one"), db.document("pairs/two")]
@@ -84,9 +83,9 @@ def test_opposite_lock_orders_do_not_stall(run: Run) -> None:
         await asyncio.gather(
             *(
                 raise_both(db.transaction(max_attempts=30), documents[:: number % 2 * 2 - 1])
-                for number in range(10)
+                for number in range(4)
             )
         )
-        assert [(await document.get()).get("n") for document in documents] == [10, 10]
+        assert [(await document.get()).get("n") for document in documents] == [4, 4]
 
     run(work)

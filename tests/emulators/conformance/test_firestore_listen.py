@@ -8,14 +8,15 @@ import pytest
 from google.cloud import firestore
 from google.cloud.firestore_v1.base_query import FieldFilter
 
-from tests.emulators.firestore_client import Client, conformance_client
+from tests.emulators.conformance.conftest import Target
+from tests.emulators.firestore_client import Client, client_of
 
 Watch = Callable[[Any], Callable[[], Any]]
 
 
 @pytest.fixture
-def db(request: pytest.FixtureRequest) -> Iterator[Client]:
-    with conformance_client(request) as client:
+def db(firestore_target: Target) -> Iterator[Client]:
+    with client_of(firestore_target.address) as client:
         yield client
 
 

@@ -16,12 +16,13 @@ from google.cloud.firestore_v1.types import (
 )
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.emulators.firestore_client import Client, conformance_client
+from tests.emulators.conformance.conftest import Target
+from tests.emulators.firestore_client import Client, client_of
 
 
 @pytest.fixture
-def db(request: pytest.FixtureRequest) -> Iterator[Client]:
-    with conformance_client(request) as client:
+def db(firestore_target: Target) -> Iterator[Client]:
+    with client_of(firestore_target.address) as client:
         yield client
 
 
