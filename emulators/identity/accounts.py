@@ -9,7 +9,7 @@ from typing import Any
 
 from emulators.identity.factors import Factor
 from emulators.identity.passwords import Password
-from emulators.identity.wire import Refused
+from emulators.identity.wire import Body, Refused
 from emulators.journal import Journal
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*\.?")
@@ -120,6 +120,24 @@ class Account:
         if fields.get("mfa"):
             fields["mfa"] = [Factor(**factor) for factor in fields["mfa"]]
         return cls(**fields)
+
+
+_PROVIDER_FIELDS = (
+    "providerId",
+    "rawId",
+    "federatedId",
+    "email",
+    "displayName",
+    "photoUrl",
+    "screenName",
+)
+
+
+def provider_info(info: Body) -> dict[str, Any]:
+    """The fields of a linked identity (`ProviderUserInfo`) that are kept of a request."""
+    fields = {name: info.text(name) for name in _PROVIDER_FIELDS}
+    fields["federatedId"] = fields["federatedId"] or fields["rawId"]
+    return {name: value for name, value in fields.items() if value}
 
 
 def timestamp(milliseconds: int) -> str:

@@ -80,6 +80,11 @@ class Configuration:
         self._journal.put(f"config/{project}", json.dumps(config).encode())
         self._projects[project] = deepcopy(config)
 
+    def own_domains(self, project: str) -> list[str]:
+        """The authorized domains, where a project has chosen any; else none, which allows all."""
+        chosen = self._projects.get(project, {}).get("authorizedDomains") or []
+        return [] if chosen == project_defaults(project)["authorizedDomains"] else chosen
+
     def has_tenant(self, project: str, tenant: str) -> bool:
         return tenant in self._tenants.get(project, {})
 

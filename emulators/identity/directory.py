@@ -8,11 +8,14 @@ from typing import Any
 from emulators.clock import micros
 from emulators.engine import Ground
 from emulators.identity.accounts import Account
+from emulators.identity.codes import Codes
 from emulators.identity.configuration import Configuration
+from emulators.identity.provider_configs import Providers
 from emulators.identity.sessions import FirstFactor, Sessions
 from emulators.identity.silo import Silo
 from emulators.identity.wire import Refused
 from emulators.journal import Journal
+from emulators.vendors.inbox import Inbox
 
 _PROJECT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.:_-]{0,62}")
 
@@ -32,7 +35,9 @@ class Directory:
         self.configuration = Configuration(journal)
         self.sessions = Sessions(ground, journal)
         self.challenges: list[Challenge] = []
-        self.inbox: list[dict[str, Any]] = []
+        self.providers = Providers(journal)
+        self.codes = Codes(ground, journal)
+        self.inbox = Inbox(ground, "identity", journal)
         self._silos: dict[tuple[str, str], Silo] = {}
 
     def silo(self, project: str, tenant: str = "") -> Silo:
@@ -57,10 +62,12 @@ class Directory:
         with self.journal.batch():
             for account in list(silo.accounts):
                 self.remove(silo, account)
+            self.codes.clear(silo)
 
     def forget(self, silo: Silo) -> None:
         """Clear a silo whose tenant is being deleted."""
         self.clear(silo)
+        self.providers.clear(silo)
         self._silos.pop((silo.project, silo.tenant), None)
 
     def new_account(self, local_id: str, **fields: Any) -> Account:
@@ -119,8 +126,10 @@ class Directory:
         return {"localId": account.local_id, **tokens}
 
     def send(self, silo: Silo, message: dict[str, Any]) -> None:
-        """Note what would have been sent by e-mail or SMS, newest last."""
-        at = self.ground.clock.now().isoformat()
-        tenant = {"tenantId": silo.tenant} if silo.tenant else {}
-        self.inbox.append({"at": at, "project": silo.project, **tenant, **message})
-        del self.inbox[:-1000]
+        """Put into the in-box what would have been sent: `kind`, `to`, `subject` and the rest."""
+        body = {k: v for k, v in message.items() if k not in ("kind", "to", "subject")}
+        body["project"] = silo.project
+        if silo.tenant:
+            body["tenantId"] = silo.tenant
+        subject = message.get("subject") or message.get("text", "")
+        self.inbox.add(message["kind"], message["to"], subject, body)

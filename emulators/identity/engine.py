@@ -9,11 +9,39 @@ certificates are published.
 from typing import Any
 
 from emulators.engine import Ground, HttpServer
-from emulators.identity import admin, mfa, people, signers, tokens, updates
+from emulators.identity import (
+    actions,
+    admin,
+    control,
+    cookies,
+    mailing,
+    mfa,
+    people,
+    providers,
+    redeeming,
+    signers,
+    tenants,
+    tokens,
+    updates,
+)
 from emulators.identity.directory import Directory
 from emulators.identity.routing import mounted
 
-_MODULES = (people, updates, tokens, admin, signers, mfa)
+_MODULES = (
+    people,
+    updates,
+    mailing,
+    redeeming,
+    actions,
+    signers,
+    mfa,
+    tokens,
+    cookies,
+    admin,
+    tenants,
+    providers,
+    control,
+)
 
 
 class Identity:
@@ -49,5 +77,5 @@ class Identity:
                 for account in silo.accounts
             ],
             "signIns": len(directory.sessions),
-            "inbox": list(directory.inbox),
+            "inbox": directory.inbox.describe(),
         }

@@ -32,7 +32,7 @@ class Access(Enum):
 @dataclass(frozen=True)
 class Call:
     """One request. `owner` says that an administrator makes it; `origin` is our own address as the
-    caller sees it (`http://127.0.0.1:9099`).
+    caller sees it (`http://127.0.0.1:9099`); `accepts` is the media types it asks for.
     """
 
     silo: Silo
@@ -41,6 +41,7 @@ class Call:
     path: Mapping[str, str]
     owner: bool
     origin: str
+    accepts: str = ""
 
 
 Answer = dict[str, Any] | web.Response
@@ -64,7 +65,8 @@ def for_people(verb: str, operation: Operation) -> Route:
 
 def for_admins(path: str, operation: Operation, method: str = "POST") -> list[Route]:
     """`projects/{project}{path}` and the same below `tenants/{tenant}`, for administrators."""
-    places = (f"{V1}/projects/{{project}}", f"{V1}/projects/{{project}}/tenants/{{tenant}}")
+    project = f"{V1}/projects/{{project:[^/:]+}}"
+    places = (project, project + "/tenants/{tenant:[^/:]+}")
     return [Route(method, place + path, operation, Access.OWNER) for place in places]
 
 
@@ -99,6 +101,7 @@ async def _call(directory: Directory, route: Route, request: web.Request) -> Cal
         path=path,
         owner=owner,
         origin=f"http://{request.host}",
+        accepts=request.headers.get("Accept", ""),
     )
 
 

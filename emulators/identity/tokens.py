@@ -1,40 +1,67 @@
-"""Secure Token v1 (refresh) and the certificates of everything this cloud signs."""
+"""Secure Token v1 (refresh), and the certificates of everything this cloud signs."""
 
 from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
+from cryptography import x509
+from jwt.algorithms import RSAAlgorithm
 
 from emulators.clock import micros
 from emulators.identity.directory import Directory
-from emulators.identity.routing import Access, Call, Route
+from emulators.identity.routing import V1, Access, Call, Route
 from emulators.identity.sessions import LIFE
 from emulators.identity.wire import Refused
 
 _SECURE_TOKEN = "/securetoken.googleapis.com/v1/token"  # noqa: S105 -- a path
+_GOOGLE = ("", "/www.googleapis.com")  # with and without the host's name in the path
 _CERTIFICATES = (
     "/certs",
-    "/robot/v1/metadata/x509/securetoken@system.gserviceaccount.com",
-    "/oauth2/v1/certs",
+    f"{V1}/publicKeys",
+    *(
+        host + path
+        for host in _GOOGLE
+        for path in (
+            "/oauth2/v1/certs",
+            "/robot/v1/metadata/x509/securetoken@system.gserviceaccount.com",
+            "/identitytoolkit/v3/relyingparty/publicKeys",
+        )
+    ),
 )
+_KEY_SETS = (
+    f"{V1}/sessionCookiePublicKeys",
+    "/oauth2/v3/certs",
+    *(host + "/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com" for host in _GOOGLE),
+)
+_CACHED = {"Cache-Control": "public, max-age=3600, must-revalidate, no-transform"}
 
 
 def routes(directory: Directory) -> list[Route]:
-    """`POST token` for people, and where verifiers look for certificates."""
+    """`POST token` for people, and where verifiers look for certificates and keys."""
 
     def refresh(call: Call) -> dict[str, Any]:
         return _refreshed(directory, call)
 
     def certificates(_: Call) -> web.Response:
-        return web.json_response(
-            directory.ground.tokens.certificates(),
-            headers={"Cache-Control": "public, max-age=3600, must-revalidate, no-transform"},
-        )
+        return web.json_response(directory.ground.tokens.certificates(), headers=_CACHED)
+
+    def key_set(_: Call) -> web.Response:
+        issued = directory.ground.tokens.certificates().items()
+        keys = [_jwk(name, certificate) for name, certificate in issued]
+        return web.json_response({"keys": keys}, headers=_CACHED)
 
     return [
         Route("POST", _SECURE_TOKEN, refresh),
         *(Route("GET", path, certificates, Access.OPEN) for path in _CERTIFICATES),
+        *(Route("GET", path, key_set, Access.OPEN) for path in _KEY_SETS),
     ]
+
+
+def _jwk(name: str, certificate: str) -> dict[str, Any]:
+    """The key of a certificate as JSON Web Key (RFC 7517)."""
+    key: Any = x509.load_pem_x509_certificate(certificate.encode()).public_key()
+    told: dict[str, Any] = RSAAlgorithm.to_jwk(key, as_dict=True)
+    return {"kid": name, "use": "sig", "alg": "RS256"} | {f: told[f] for f in ("kty", "n", "e")}
 
 
 def _refreshed(directory: Directory, call: Call) -> dict[str, Any]:

@@ -3,15 +3,18 @@
 from dataclasses import replace
 from typing import Any
 
+from emulators.identity import redeeming
 from emulators.identity.accounts import (
     Account,
     checked_claims,
     checked_email,
     checked_phone,
+    provider_info,
     timestamp,
 )
 from emulators.identity.directory import Directory
 from emulators.identity.factors import changed_factors
+from emulators.identity.mailing import mail, make_code
 from emulators.identity.people import active, profile, subject, with_password
 from emulators.identity.routing import Call, Route, for_admins, for_people
 from emulators.identity.sessions import FirstFactor, second_factor
@@ -49,10 +52,13 @@ class Updates:
 
     def update(self, call: Call) -> dict[str, Any]:
         """A new password or address revokes earlier sign-ins. A person may change credentials
-        within five minutes of signing in, and not what only administrators may set.
+        within five minutes of signing in, and not what only administrators may set; with e-mail
+        enumeration protection the address changes by VERIFY_AND_CHANGE_EMAIL alone.
         """
         active(call)
         body, silo = call.body, call.silo
+        if body.has("oobCode"):
+            return self._by_code(call)
         account, provider = subject(self._directory, call)
         second = self._check_person(call, account) if provider else {}
         before = account
@@ -61,19 +67,33 @@ class Updates:
         if not provider:
             now = int(self._directory.ground.clock.time() * 1000)
             account = _as_administrator(account, body, timestamp(now))
+        if account.email != before.email and before.email and not before.initial_email:
+            account = replace(account, initial_email=before.email)
         account = self._directory.save(silo, account)
-        answer = {
-            "kind": "identitytoolkit#SetAccountInfoResponse",
-            "emailVerified": account.email_verified,
-            "providerUserInfo": account.provider_infos(),
-            **profile(account),
-        }
+        answer = _answer(account)
+        if account.email and before.email not in ("", account.email):
+            self._warn(call, account)
+            answer["newEmail"] = account.email
         changed = account.password != before.password or account.email != before.email
         if provider and (changed or body.flag("returnSecureToken")):
             provider = "password" if body.has("password") and account.email else provider
             first = FirstFactor(provider)
             answer |= self._directory.sessions.begin(silo, account, first, second)
         return answer
+
+    def _by_code(self, call: Call) -> dict[str, Any]:
+        """Apply the code of an e-mail; who reads it needs no other proof."""
+        account, code = redeeming.apply(self._directory, call.silo, call.body.text("oobCode"))
+        new = {"newEmail": code.new_email} if code.new_email else {}
+        if new:
+            self._warn(call, account)
+        return _answer(account) | new
+
+    def _warn(self, call: Call, account: Account) -> None:
+        """Tell the first address an account had of the change, with a link that undoes it."""
+        if account.initial_email and account.initial_email != account.email:
+            code = make_code(self._directory, call, "RECOVER_EMAIL", account.initial_email)
+            mail(self._directory, call.silo, code)
 
     def _check_person(self, call: Call, account: Account) -> dict[str, str]:
         """Refuses what this person may not change; answers the second factor of the sign-in."""
@@ -82,9 +102,14 @@ class Updates:
             raise Refused("INSUFFICIENT_PERMISSION")
         _, claims = self._directory.account_of(call.silo, body.text("idToken"))
         age = int(self._directory.ground.clock.time()) - int(claims["auth_time"])
-        if (body.has("email") or body.has("password")) and age > _RECENT:
+        new_email = body.has("email") and body.text("email").lower() != account.email
+        if new_email and call.silo.settings.email_privacy:
+            raise Refused(
+                "OPERATION_NOT_ALLOWED : Please verify the new email before changing email."
+            )
+        if (new_email or body.has("password")) and age > _RECENT:
             raise Refused("CREDENTIAL_TOO_OLD_LOGIN_AGAIN")
-        if account.mfa and body.has("email") and body.text("email").lower() != account.email:
+        if account.mfa and new_email:
             raise Refused("EMAIL_CHANGE_NEEDS_VERIFICATION")
         return second_factor(claims)
 
@@ -97,6 +122,15 @@ class Updates:
         if body.has("password"):
             account = with_password(self._directory, account, body.text("password"))
         return account
+
+
+def _answer(account: Account) -> dict[str, Any]:
+    return {
+        "kind": "identitytoolkit#SetAccountInfoResponse",
+        "emailVerified": account.email_verified,
+        "providerUserInfo": account.provider_infos(),
+        **profile(account),
+    }
 
 
 def _with_profile(account: Account, body: Body) -> Account:
@@ -129,6 +163,12 @@ def _as_administrator(account: Account, body: Body, now: str) -> Account:
     if body.has("mfa"):
         wanted = body.child("mfa").objects("enrollments")
         account = replace(account, mfa=changed_factors(account.mfa or (), wanted, now))
+    if body.has("linkProviderUserInfo"):
+        account = _linked(account, body.child("linkProviderUserInfo"))
+    if body.has("createdAt"):
+        account = replace(account, created_at=body.whole("createdAt"))
+    if body.has("lastLoginAt"):
+        account = replace(account, last_login_at=body.whole("lastLoginAt"))
     if body.has("emailVerified"):
         account = replace(account, email_verified=body.flag("emailVerified"))
     if body.has("phoneNumber"):
@@ -141,3 +181,11 @@ def _as_administrator(account: Account, body: Body, now: str) -> Account:
     if body.has("validSince"):
         account = replace(account, valid_since=body.whole("validSince"))
     return account
+
+
+def _linked(account: Account, info: Body) -> Account:
+    """The account with a person of an identity provider, in place of another of that provider."""
+    provider = info.required("providerId", "MISSING_PROVIDER_ID")
+    info.required("rawId", "MISSING_RAW_ID")
+    kept = [other for other in account.providers if other["providerId"] != provider]
+    return replace(account, providers=[*kept, provider_info(info)])
