@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emulators import foreground
+
 if TYPE_CHECKING:
     from emulators.cloud import LocalCloud, Options
 
@@ -19,18 +21,20 @@ HOME = Path(".clinicloop")
 STATE = "cloud.json"
 CONSOLE_PORT = 8079
 HOST_PORT = 8080
+PROJECT = "clinicloop-local"
+USAGE = 2
+"""The exit status for what was asked wrongly."""
 
 app = typer.Typer(help="Clinicloop's local cloud.", no_args_is_help=True, add_completion=False)
-Data = Annotated[Path, typer.Option("--data", help="The folder that keeps the cloud's state.")]
 
 
 def _say(text: str, *, error: bool = False) -> None:
     typer.echo(text, err=error)
 
 
-def _fail(text: str) -> typer.Exit:
+def _fail(text: str, status: int = 1) -> typer.Exit:
     _say(text, error=True)
-    return typer.Exit(1)
+    return typer.Exit(status)
 
 
 # Running a cloud
@@ -38,7 +42,9 @@ def _fail(text: str) -> typer.Exit:
 
 @app.command()
 def up(
-    data: Data = HOME / "data",
+    data: Annotated[
+        Path, typer.Option("--data", help="The folder that keeps the cloud's state.")
+    ] = HOME / "data",
     port: Annotated[
         int, typer.Option(help="The console's port; 0 takes free ports for everything.")
     ] = CONSOLE_PORT,
@@ -47,146 +53,184 @@ def up(
     """Run the whole local cloud until Ctrl-C, and print its address."""
     from emulators.cloud import Options
 
-    options = Options(data, console_port=port, host_port=host_port if port else 0)
-    _run(options, None, lambda cloud: _say(f"Clinicloop's local cloud: {cloud.url}"))
+    def state(cloud: "LocalCloud") -> str:
+        return json.dumps({"url": cloud.url, "pid": os.getpid(), "env": cloud.environment})
+
+    ports = {"console": port, "host": host_port if port else 0}
+    notice = foreground.Notice(HOME / STATE, state)
+    _run(Options(data, ports=ports), None, notice, "Clinicloop's local cloud")
 
 
 @app.command()
 def cloud(
-    only: Annotated[str, typer.Option(help="Parts to start, with commas between them.")],
     env: Annotated[Path, typer.Option(help="The file that gets VARIABLE=value lines.")],
-    data: Data = HOME / "engines",
+    only: Annotated[
+        str, typer.Option(help="Parts to start, with commas between them; default: all services.")
+    ] = "",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A folder to keep the state in; default: memory, nothing is left."),
+    ] = None,
+    port: Annotated[
+        list[str] | None, typer.Option(help="PART=PORT, e.g. pubsub=8085; may be repeated.")
+    ] = None,
+    project: Annotated[str, typer.Option(help="GOOGLE_CLOUD_PROJECT.")] = PROJECT,
+    webhooks: Annotated[
+        str | None, typer.Option(help="Where vendors post: /chargebee, /twilio ... below this.")
+    ] = None,
 ) -> None:
-    """Run only the named parts until SIGTERM; the env file appears when they are ready."""
+    """Run services for any project until SIGTERM; the env file appears when they are ready."""
     from emulators.cloud import Options
 
-    def ready(cloud: "LocalCloud") -> None:
-        import shlex
+    names, ports = _parts(only), _ports(port or [])
+    notice = foreground.Notice(env, foreground.shell_variables)
+    try:
+        notice.clear_way()
+    except foreground.NotOurs as error:
+        raise _fail(str(error), USAGE) from None
+    with foreground.state_folder(data) as folder:
+        options = Options(
+            folder,
+            ports=ports,
+            product="host" in names,
+            throwaway=data is None,
+            in_memory=data is None,
+            webhooks=webhooks,
+            project=project,
+        )
+        _run(options, names, notice, "ready")
 
-        values = cloud.environment | {"CLINICLOOP_CLOUD": cloud.url}
-        if cloud.admin_url:
-            values["DATABASE_ADMIN_URL"] = cloud.admin_url
-        text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(values.items()))
-        _write(env, text)
-        _say(f"ready: {cloud.url}")
+
+def _parts(only: str) -> frozenset[str]:
+    """The parts that a list with commas names; all services for none."""
+    from emulators.parts import SERVICES, UnknownPart, check_parts
 
     names = frozenset(name.strip() for name in only.split(",") if name.strip())
-    _run(Options(data), names, ready)
-
-
-def _run(options: "Options", only: frozenset[str] | None, ready: Any) -> None:
-    """Start, tell where it is, wait for SIGINT or SIGTERM, stop."""
-    import asyncio
-    import logging
-
-    from emulators.cloud import CloudError
-    from emulators.host_process import HostFailed
-    from emulators.postgres import PostgresError
-
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(_until_told(options, only, ready))
-    except (CloudError, HostFailed, PostgresError, OSError) as error:
+        check_parts(names)
+    except UnknownPart as error:
+        raise _fail(str(error), USAGE) from None
+    return names or frozenset(SERVICES)
+
+
+def _ports(given: list[str]) -> dict[str, int]:
+    """The port of each part from PART=PORT; `console` has one too."""
+    from emulators.parts import PARTS
+
+    ports = {}
+    for pair in given:
+        name, _, number = pair.partition("=")
+        known = name in (*PARTS, "console")
+        if not known or not number.isdecimal() or int(number) > 65_535:
+            raise _fail(f"--port {pair} is not PART=PORT, as in pubsub=8085", USAGE)
+        ports[name] = int(number)
+    return ports
+
+
+def _run(
+    options: "Options", only: frozenset[str] | None, notice: foreground.Notice, greeting: str
+) -> None:
+    try:
+        foreground.run(options, only, notice, lambda cloud: _say(f"{greeting}: {cloud.url}"))
+    except foreground.NotStarted as error:
         raise _fail(f"The local cloud did not start: {error}") from None
-
-
-async def _until_told(options: "Options", only: frozenset[str] | None, ready: Any) -> None:
-    import asyncio
-    import signal
-
-    from emulators.cloud import LocalCloud
-
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    cloud = LocalCloud(options)
-    start = asyncio.create_task(cloud.start(only))
-    stop = asyncio.create_task(told.wait())
-    await asyncio.wait([start, stop], return_when=asyncio.FIRST_COMPLETED)
-    state = HOME / STATE
-    try:
-        if told.is_set():
-            start.cancel()
-            await asyncio.gather(start, return_exceptions=True)
-            return
-        await start
-        _write(state, json.dumps({"url": cloud.url, "pid": os.getpid(), "env": cloud.environment}))
-        ready(cloud)
-        await told.wait()
-    finally:
-        stop.cancel()
-        await cloud.stop()
-        if state.exists() and json.loads(state.read_text())["pid"] == os.getpid():
-            state.unlink()
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a file of credentials, so that it appears whole and for its owner's eyes only."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.touch(0o600)
-    draft.write_text(text)
-    draft.replace(file)
 
 
 # Talking to a running cloud
 
+Cloud = Annotated[
+    str | None,
+    typer.Option(
+        "--cloud", envvar=foreground.MARK, help="The console's address; default: the one of `up`."
+    ),
+]
+
 
 @app.command()
-def time(to: Annotated[str, typer.Argument(help="+6mo, P6M, or an instant.")]) -> None:
+def time(
+    to: Annotated[str, typer.Argument(help="+6mo, P6M, or an instant.")], cloud: Cloud = None
+) -> None:
     """Move virtual time; everything due on the way happens, in order."""
-    moved = _ask("POST", "/api/time", {"by" if to[:1] in ("+", "P") else "to": to})
+    moved = _ask(cloud, "POST", "/api/time", {"by" if to[:1] in ("+", "P") else "to": to})
     _say(f"{moved['before']} -> {moved['now']}")
 
 
 @app.command()
 def fault(
-    target: Annotated[str, typer.Argument(help="An engine or vendor, or `clear`.")],
+    target: Annotated[
+        str | None, typer.Argument(help="A service, `<vendor>-webhooks`, or `clear`.")
+    ] = None,
     kind: Annotated[
         str | None,
-        typer.Argument(help="down, error, 429, slow, hang, fail-after-success, duplicate, reorder"),
+        typer.Argument(
+            help="down, error, 429, slow, hang, drop-connection, fail-after-success; "
+            "of deliveries: duplicate, reorder, delay"
+        ),
     ] = None,
     limits: Annotated[
-        list[str] | None, typer.Argument(help="How long (10m) and for what part of calls (30%).")
+        list[str] | None,
+        typer.Argument(help="How late (slow and delay), how long (10m), what part of calls (30%)."),
     ] = None,
+    cloud: Cloud = None,
 ) -> None:
-    """Put a fault in force, or clear them: `clinicloop fault clear [TARGET]`."""
-    if target == "clear":
-        _ask("DELETE", f"/api/faults?target={kind}" if kind else "/api/faults")
+    """Put a fault in force, list those in force, or clear them.
+
+    clinicloop fault pubsub down 10m; clinicloop fault; clinicloop fault clear [TARGET]
+    """
+    if target is None:
+        _show_faults(_ask(cloud, "GET", "/api/faults"))
+    elif target == "clear":
+        _ask(cloud, "DELETE", f"/api/faults?target={kind}" if kind else "/api/faults")
         _say("cleared")
-        return
+    elif kind is None:
+        raise _fail("Say what is to be wrong, as in `clinicloop fault pubsub down`.", USAGE)
+    else:
+        _show_faults(_ask(cloud, "POST", "/api/faults", _fault(target, kind, limits or [])))
+
+
+def _fault(target: str, kind: str, limits: list[str]) -> dict[str, Any]:
+    """The fault as the control API takes it; the first step of slow and delay is how late."""
     body: dict[str, Any] = {"target": target, "kind": kind}
-    for limit in limits or []:
-        if limit.endswith("%"):
-            body["share"] = _share(limit)
-        else:
-            body["for"] = limit
-    answer = _ask("POST", "/api/faults", body)
+    steps = [limit for limit in limits if not limit.endswith("%")]
+    for share in (limit for limit in limits if limit.endswith("%")):
+        body["share"] = _share(share)
+    if steps and kind in ("slow", "delay"):
+        body["late"] = steps.pop(0)
+    if len(steps) > 1:
+        raise _fail(f"One duration is enough: {' '.join(steps)}", USAGE)
+    return body | ({"for": steps[0]} if steps else {})
+
+
+def _show_faults(answer: dict[str, Any]) -> None:
     for each in answer["faults"]:
+        late = f" by {each['late']:g} s" if each["late"] else ""
         until = f" until {each['until']}" if each["until"] else ""
-        _say(f"{each['target']}: {each['kind']} for {each['share']:.0%} of calls{until}")
+        _say(f"{each['target']}: {each['kind']}{late} for {each['share']:.0%} of calls{until}")
+    if not answer["faults"]:
+        _say("no faults")
 
 
 def _share(text: str) -> float:
     try:
         return float(text.removesuffix("%")) / 100
     except ValueError:
-        raise typer.BadParameter(f"{text} is no percentage") from None
+        raise _fail(f"{text} is no percentage", USAGE) from None
 
 
 @app.command()
 def state(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    cloud: Cloud = None,
 ) -> None:
     """Show what the running cloud holds."""
-    found = _ask("GET", "/api/state")
+    found = _ask(cloud, "GET", "/api/state")
     if as_json:
         _say(json.dumps(found, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{_address()}  virtual time {found['clock']['now'][:19]}Z")
+    table = Table(title=f"{_address(cloud)}  virtual time {found['clock']['now'][:19]}Z")
     table.add_column("what")
     table.add_column("how many", justify="right")
     for name, rows in found.items():
@@ -195,20 +239,25 @@ def state(
     Console().print(table)
 
 
-def _address() -> str:
-    """Where the running cloud is: CLINICLOOP_CLOUD, or the state file under this folder."""
-    if url := os.environ.get("CLINICLOOP_CLOUD"):
-        return url
+def _address(cloud: str | None) -> str:
+    """Where the running cloud is: as given, or by the state file of `up` under this folder."""
+    if cloud:
+        return cloud.rstrip("/")
     try:
         return str(json.loads((HOME / STATE).read_text())["url"])
     except FileNotFoundError:
-        raise _fail("No local cloud is running here; start one with `clinicloop up`.") from None
+        raise _fail(
+            "No local cloud is running here; start one with `clinicloop up`, or name one by "
+            f"--cloud or {foreground.MARK}."
+        ) from None
 
 
-def _ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def _ask(
+    cloud: str | None, method: str, path: str, body: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Call the control API; its errors end the command with status 1."""
     request = urllib.request.Request(  # noqa: S310 -- the address is the local cloud's
-        _address() + path,
+        _address(cloud) + path,
         method=method,
         data=json.dumps(body).encode() if body is not None else None,
         headers={"Content-Type": "application/json"},

@@ -2,82 +2,31 @@
 
 import asyncio
 import fcntl
-import importlib
+import logging
 import os
-import secrets
-import socket
-import subprocess
-import sys
-from collections.abc import Collection, Coroutine
-from dataclasses import dataclass
+from collections.abc import Collection, Coroutine, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import IO, Any
 
-from emulators import instants
+from emulators import database, instants
 from emulators.agenda import Agenda
 from emulators.clock import VirtualClock
 from emulators.engine import Engine, Ground
-from emulators.faults import Faults
+from emulators.faults import Fault, Faults, check_target, checked
 from emulators.host_process import HostProcess
 from emulators.journal import Journal
+from emulators.parts import CREDENTIALS, ENGINES, PARTS, SERVICES, VENDORS, check_parts, credentials
+from emulators.ports import ADDRESS, check_free, free_port
 from emulators.postgres import Postgres
 from emulators.tokens import TokenIssuer
 from emulators.wiring import FILE, ROOT, load
 
-ADDRESS = "127.0.0.1"
-LOGIN = "clinicloop_app"
-_ADDRESSES = {"host", "webhooks", "pubsub"}  # settings that are no credentials
-_MIGRATIONS = "shared.platform.migrations"
-_OFFICIAL = ("PUBSUB_EMULATOR_HOST", "FIRESTORE_EMULATOR_HOST")
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Where an engine's class is, and the variable that tells its clients the address."""
-
-    where: str
-    variable: str
-    scheme: str = ""
-
-    def load(self) -> type[Any]:
-        module, name = self.where.split(":")
-        kind: type[Any] = getattr(importlib.import_module(module), name)
-        return kind
-
-
-ENGINES = {
-    "pubsub": Spec("emulators.pubsub:PubSub", "PUBSUB_EMULATOR_HOST"),
-    "tasks": Spec("emulators.tasks:Tasks", "CLOUD_TASKS_EMULATOR_HOST"),
-    "scheduler": Spec("emulators.scheduler:Scheduler", "CLOUD_SCHEDULER_EMULATOR_HOST"),
-    "firestore": Spec("emulators.firestore:Firestore", "FIRESTORE_EMULATOR_HOST"),
-    "identity": Spec("emulators.identity:Identity", "FIREBASE_AUTH_EMULATOR_HOST"),
-    "chargebee": Spec("emulators.vendors.chargebee:Chargebee", "CHARGEBEE_URL", "http://"),
-    "iterable": Spec("emulators.vendors.iterable:Iterable", "ITERABLE_URL", "http://"),
-    "zendesk": Spec("emulators.vendors.zendesk:Zendesk", "ZENDESK_URL", "http://"),
-    "twilio": Spec("emulators.vendors.twilio:Twilio", "TWILIO_URL", "http://"),
-    "sendgrid": Spec("emulators.vendors.sendgrid:SendGrid", "SENDGRID_URL", "http://"),
-    "fcm": Spec("emulators.vendors.fcm:Fcm", "FCM_URL", "http://"),
-}
-VENDORS = ("chargebee", "iterable", "zendesk", "twilio", "sendgrid", "fcm")
-PARTS = ("postgres", *ENGINES, "host")
-
-# The local accounts at the vendors. Each is the variable a function reads it from and, in lower
-# case, the ground's setting that the vendor's fake checks against.
-_CREDENTIALS = {
-    "CHARGEBEE_API_KEY": "test_local",
-    "CHARGEBEE_WEBHOOK_USER": "chargebee",
-    "CHARGEBEE_WEBHOOK_PASSWORD": "local-webhook-password",
-    "ITERABLE_API_KEY": "local-iterable-key",
-    "ZENDESK_EMAIL": "support@clinicloop.test",
-    "ZENDESK_TOKEN": "local-zendesk-token",
-    "TWILIO_ACCOUNT_SID": "AC" + "1".zfill(32),
-    "TWILIO_AUTH_TOKEN": "local-auth-token",
-    "SENDGRID_API_KEY": "SG.local",
-    "SENDGRID_FROM": "notice@clinicloop.test",
-}
-
+log = logging.getLogger(__name__)
+_STOP_WITHIN = 5.0
+"""Real seconds an engine may take to stop."""
 
 # The events the product's webhook is switched on for at Chargebee; the rest comes by reading.
 _CHARGEBEE_EVENTS = """
@@ -93,20 +42,25 @@ class CloudError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """How to run a local cloud. Port 0 takes any free port.
+    """How to run a local cloud. A part without an entry in `ports`, or with 0, takes a free port.
 
     `folder` keeps everything that lasts: run again on it and the cloud goes on. A `throwaway`
     cloud trades PostgreSQL's crash safety for speed and deletes its database when it stops.
     With `in_memory` the engines keep nothing at all, so none can be restarted.
     `starts` is the virtual time of a new cloud; `frozen` lets only `advance` move it.
+    With `product` the database has Clinicloop's schema, the environment is complete for its
+    functions, and what DATABASE_URL and the official emulators' variables name is used instead of
+    ours; without, the cloud is nobody's in particular. `webhooks` is where vendors send theirs,
+    the functions' host unless given.
     """
 
     folder: Path
-    console_port: int = 0
-    host_port: int = 0
+    ports: Mapping[str, int] = field(default_factory=dict)
     seed: int = 7
+    product: bool = True
     throwaway: bool = False
     in_memory: bool = False
+    webhooks: str | None = None
     starts: datetime | None = None
     frozen: bool = False
     wiring: Path = FILE
@@ -118,7 +72,8 @@ class Options:
 class LocalCloud:
     """All parts on the running asyncio loop; PostgreSQL and the host are child processes.
 
-    `environment` holds every variable a function needs, `admin_url` the superuser's database URL.
+    `environment` holds the variables of what has started and, for the product, all that a function
+    needs; `admin_url` is the superuser's database URL. `ready` is set once all has started.
     """
 
     def __init__(self, options: Options) -> None:
@@ -130,6 +85,8 @@ class LocalCloud:
         self.postgres: Postgres | None = None
         self.host: HostProcess | None = None
         self.admin_url: str | None = None
+        self.ready = False
+        self._database_faults: database.DatabaseFaults | None = None
         self._lock: IO[bytes] | None = None
         self._console: Any = None
         self._agenda_runs: asyncio.Task[None] | None = None
@@ -148,9 +105,10 @@ class LocalCloud:
             random=Random(options.seed),  # noqa: S311 -- likewise
             folder=journals,
             project=options.project,
-            settings={name.lower(): value for name, value in _CREDENTIALS.items()}
-            | {"chargebee_webhook_events": " ".join(_CHARGEBEE_EVENTS.split())},
+            settings={name.lower(): value for name, value in CREDENTIALS.items()},
         )
+        if options.product:
+            self.ground.settings["chargebee_webhook_events"] = " ".join(_CHARGEBEE_EVENTS.split())
         kept.close()
 
     @property
@@ -158,69 +116,136 @@ class LocalCloud:
         """The address of the console and its API."""
         return f"http://{ADDRESS}:{self.ports['console']}"
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What can have faults here."""
+        own = ("postgres",) if self.postgres is not None else ()
+        hooks = (f"{name}-webhooks" for name in self.engines if name in VENDORS)
+        return (*own, *self.engines, *hooks)
+
     async def start(self, only: Collection[str] | None = None) -> None:
         """Start all parts, or `only` the named ones (see `PARTS`), and the console.
 
-        Raises `CloudError` for an unknown name or a folder in use; what had started is stopped.
+        Raises `UnknownPart`, `PortTaken`, and `CloudError` for a folder in use; what had started is
+        stopped.
         """
         wanted = set(PARTS if only is None else only)
-        if unknown := wanted - set(PARTS):
-            raise CloudError(f"unknown: {', '.join(sorted(unknown))}; there is {', '.join(PARTS)}")
+        check_parts(wanted)
+        check_parts(self.options.ports.keys() - {"console"})
         self._take_folder()
         try:
             await self._start(wanted)
         except BaseException:
             await self.stop()
             raise
+        self.ready = True
 
     async def _start(self, wanted: set[str]) -> None:
+        for name in wanted | {"console"}:
+            check_free(name, self.options.ports.get(name, 0))
         self._set_clock()
-        host_port = self.options.host_port or _free_port()
-        host = f"http://{ADDRESS}:{host_port}"
-        self.ground.settings["host"] = host
-        database = asyncio.create_task(self._start_database("postgres" in wanted))
+        await self._start_console()
+        self.environment |= self._common_environment()
+        host = f"http://{ADDRESS}:{self.options.ports.get('host') or free_port()}"
+        if self.options.product:
+            self.ground.settings["host"] = host
+        with_database = asyncio.create_task(self._start_database("postgres" in wanted))
         try:
             await self._start_engines(wanted)
         finally:
-            await asyncio.wait([database])
-        database.result()
+            await asyncio.wait([with_database])
+        with_database.result()
         # Only now, so that nothing an engine does while it starts is sent to a host not yet there.
-        self.ground.settings["webhooks"] = f"{host}/webhooks"
+        webhooks = self.options.webhooks or (f"{host}/webhooks" if self.options.product else "")
+        if webhooks:
+            self.ground.settings["webhooks"] = webhooks.rstrip("/")
         if pubsub := self.environment.get(ENGINES["pubsub"].variable):
             self.ground.settings["pubsub"] = pubsub
-        self.environment |= self._own_environment(host)
-        work = [self._migrate()] if "postgres" in wanted else []
+        if self.options.product:
+            await self._start_product(wanted, host)
+        self._agenda_runs = asyncio.create_task(self.ground.agenda.run())
+
+    async def _start_product(self, wanted: set[str], host: str) -> None:
+        """The schema, and the functions with the resources that their wiring names."""
+        self.environment |= self._product_environment(host)
+        url = self.environment.get("DATABASE_URL", "")
+        work = [database.migrate(self.admin_url or "", url)] if "postgres" in wanted else []
         if "host" in wanted:
             log_file = self.options.folder / "host.log"
-            self.host = HostProcess(
-                host_port, self.options.functions, self.options.wiring, log_file
-            )
+            port = int(host.rpartition(":")[2])
+            self.host = HostProcess(port, self.options.functions, self.options.wiring, log_file)
             work += [self.host.start(self._host_environment()), self._provision(host)]
         await _all(work)
-        self._agenda_runs = asyncio.create_task(self.ground.agenda.run())
-        await self._start_console()
+
+    async def start_part(self, name: str) -> None:
+        """Start one more engine or `postgres` on a cloud that runs. Idempotent."""
+        check_parts({name}, SERVICES)
+        if name == "postgres" and self.postgres is None:
+            await self._start_database(True)
+        elif name in ENGINES and name not in self.engines:
+            await self._start_engines({name})
 
     async def stop(self) -> None:
         """Stop every part; what lasts stays in the folder. Idempotent."""
+        self.ready = False
+        for step in (self._stop_product, self._stop_engines, self._stop_database):
+            try:
+                await step()
+            except Exception:
+                log.exception("a part of the local cloud did not stop as it should")
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    async def _stop_product(self) -> None:
         if self._console is not None:
             await self._console.stop()
         if self.host is not None and self.options.throwaway:
             self.host.kill()
         elif self.host is not None:
             await self.host.stop()
+
+    async def _stop_engines(self) -> None:
         if self._agenda_runs is not None:
             self._agenda_runs.cancel()
             await asyncio.gather(self._agenda_runs, return_exceptions=True)
-        for engine in self.engines.values():
-            await engine.stop()
+        for name, engine in self.engines.items():
+            try:
+                await asyncio.wait_for(engine.stop(), _STOP_WITHIN)
+            except Exception:
+                log.exception("%s did not stop as it should", name)
         self.engines.clear()
         await self.ground.close()
+
+    async def _stop_database(self) -> None:
+        if self._database_faults is not None:
+            await self._database_faults.close()
         if self.postgres is not None:
             end = self.postgres.destroy if self.options.throwaway else self.postgres.stop
             await asyncio.to_thread(end)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+
+    async def fault(self, fault: Fault) -> None:
+        """Put a fault in force; raises `NoSuchFault` for one that nothing here can act out."""
+        checked(fault.target, fault.kind, self.targets)
+        if fault.target == "postgres" and (fault.share, fault.count, fault.path) != (1, None, ""):
+            raise CloudError("a fault of postgres is the whole server's: no share, count or path")
+        self.ground.faults.add(fault)
+        if fault.until is not None:
+            name = f"end of the fault of {fault.target}"
+            self.ground.agenda.at(fault.until, self.ground.faults.forget, name)
+        await self.faults_acted_out()
+
+    async def heal(self, target: str | None = None) -> None:
+        """Clear the faults of `target`, or all; raises `NoSuchFault` for what is not here."""
+        if target is not None:
+            check_target(target, self.targets)
+        self.ground.faults.clear(target)
+        await self.faults_acted_out()
+
+    async def faults_acted_out(self) -> None:
+        """Wait until the database is in the state that its faults ask for."""
+        if self._database_faults is not None:
+            await self._database_faults.acted_out()
 
     async def advance(self, to: str | datetime | timedelta) -> datetime:
         """Move virtual time on, everything due on the way done in order; the new instant.
@@ -247,7 +272,7 @@ class LocalCloud:
             if name == "host" and self.host is not None:
                 self.host.kill()
                 await self.host.start(self._host_environment())
-            elif name == "postgres" and self.postgres is not None:
+            elif name == database.NAME and self.postgres is not None:
                 await asyncio.to_thread(self.postgres.kill)
                 await asyncio.to_thread(self.postgres.start)
             elif name in self.engines:
@@ -277,58 +302,54 @@ class LocalCloud:
             clock.jump(starts)
 
     async def _start_database(self, wanted: bool) -> None:
-        """Our PostgreSQL and the schema, or the database that DATABASE_URL names."""
-        if url := os.environ.get("DATABASE_URL"):
+        """Our PostgreSQL, or for the product the database that DATABASE_URL names."""
+        product = self.options.product
+        if product and (url := os.environ.get("DATABASE_URL")):
             self.admin_url = os.environ.get("DATABASE_ADMIN_URL", url)
             self.environment["DATABASE_URL"] = url
         elif wanted:
-            durable = not self.options.throwaway
-            self.postgres = Postgres(self.options.folder / "postgres", durable=durable)
-            await asyncio.to_thread(self.postgres.start)
-            self.admin_url = self.postgres.url
-            password = _kept_secret(self.options.folder / "postgres" / "app-password")
-            self.environment["DATABASE_URL"] = self.postgres.login_url(LOGIN, password)
+            postgres = Postgres(
+                self.options.folder / "postgres",
+                self.options.ports.get("postgres", 0),
+                durable=not self.options.throwaway,
+            )
+            self.postgres = postgres
+            await asyncio.to_thread(postgres.start)
+            ground = self.ground
+            self._database_faults = database.DatabaseFaults(postgres, ground.faults, ground.agenda)
+            self.admin_url = postgres.url
+            url = database.login_url(postgres) if product else postgres.plain_url
+            self.environment["DATABASE_URL"] = url
 
-    async def _migrate(self) -> None:
-        """Bring the schema up to date; makes the functions' login on a new database."""
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", _MIGRATIONS],
-            capture_output=True,
-            check=False,
-            cwd=ROOT,
-            env=os.environ
-            | {
-                "DATABASE_ADMIN_URL": self.admin_url or "",
-                "DATABASE_URL": self.environment["DATABASE_URL"],
-            },
-        )
-        if done.returncode != 0:
-            raise CloudError(f"the migrations failed:\n{done.stderr.decode()[-4000:]}")
-
-    async def _start_engines(self, wanted: set[str]) -> None:
+    async def _start_engines(self, wanted: Collection[str]) -> None:
         for name, spec in ENGINES.items():
-            if spec.variable in _OFFICIAL and (address := os.environ.get(spec.variable)):
-                self.environment[spec.variable] = address
+            official = os.environ.get(spec.variable) if spec.official else None
+            if official and self.options.product:
+                self.environment[spec.variable] = official
             elif name in wanted:
-                await self._start_engine(name, 0)
+                await self._start_engine(name, self.options.ports.get(name, 0))
                 address = f"{spec.scheme}{ADDRESS}:{self.ports[name]}"
-                self.environment[spec.variable] = address
+                self.environment |= {spec.variable: address}
+                self.environment |= credentials(name, self.ground.settings)
 
     async def _start_engine(self, name: str, port: int) -> None:
         engine: Engine = ENGINES[name].load()(self.ground)
         self.ports[name] = await engine.start(port)
         self.engines[name] = engine
 
-    def _own_environment(self, host: str) -> dict[str, str]:
-        settings = self.ground.settings
-        own = {name.upper(): settings[name] for name in settings.keys() - _ADDRESSES}
-        if "identity" in self.ports:
-            certificates = f"http://{ADDRESS}:{self.ports['identity']}/certs"
-            own |= {"OIDC_CERTS_URL": certificates, "IDENTITY_CERTS_URL": certificates}
-        return own | {
+    def _common_environment(self) -> dict[str, str]:
+        """What every program on this cloud may want to know, whatever has started."""
+        return {
             "GOOGLE_CLOUD_PROJECT": self.options.project,
+            "OIDC_CERTS_URL": f"{self.url}/certs",
+            "CLINICLOOP_CLOUD": self.url,
+        }
+
+    def _product_environment(self, host: str) -> dict[str, str]:
+        """What Clinicloop's functions need besides; the accounts at all vendors among it."""
+        return CREDENTIALS | {
             "GOOGLE_CLOUD_LOCATION": self.options.location,
+            "IDENTITY_CERTS_URL": f"{self.url}/certs",
             "CLINICLOOP_CLOCK": str(self.ground.clock.path.absolute()),
             "SERVE_OPENAPI": "true",
             "FUNCTIONS_URL": f"{host}/{{function}}",
@@ -355,7 +376,7 @@ class LocalCloud:
         from emulators.console import Console
 
         self._console = Console(self)
-        self.ports["console"] = await self._console.start(self.options.console_port)
+        self.ports["console"] = await self._console.start(self.options.ports.get("console", 0))
 
 
 async def _all(work: list[Coroutine[Any, Any, None]]) -> None:
@@ -367,17 +388,3 @@ async def _all(work: list[Coroutine[Any, Any, None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _kept_secret(file: Path) -> str:
-    if not file.exists():
-        file.touch(0o600)
-        file.write_text(secrets.token_urlsafe(24))
-    return file.read_text()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -40,6 +40,8 @@ CALLS = (
     FaultKind.FAIL_AFTER_SUCCESS,
 )
 DELIVERIES = (FaultKind.DUPLICATE, FaultKind.REORDER, FaultKind.DELAY)
+LATE = (FaultKind.SLOW, FaultKind.DELAY)
+"""The kinds for which `Fault.late` says how much."""
 DELIVERING = ("pubsub", "tasks")
 """The engines that deliver; vendors do it under their name with `-webhooks`."""
 _DATABASE = (FaultKind.DOWN, FaultKind.HANG, FaultKind.DROP_CONNECTION)
@@ -58,10 +60,15 @@ class NoSuchFault(ValueError):
     """The fault cannot be put in force; the message says what can be."""
 
 
-def checked(target: str, kind: str, targets: Collection[str]) -> FaultKind:
-    """The kind by its name, if one of `targets` is meant and can act it out."""
+def check_target(target: str, targets: Collection[str]) -> None:
+    """Raise `NoSuchFault` unless `target` is one of `targets`."""
     if target not in targets:
         raise NoSuchFault(f"{target} has no faults here; there is {', '.join(targets)}")
+
+
+def checked(target: str, kind: str, targets: Collection[str]) -> FaultKind:
+    """The kind by its name, if one of `targets` is meant and can act it out."""
+    check_target(target, targets)
     kinds = possible(target)
     if kind not in kinds:
         raise NoSuchFault(f"{kind} is no kind of fault of {target}; there is {', '.join(kinds)}")
@@ -170,11 +177,11 @@ class Faults:
             look(target)
 
     def in_force(self) -> list[Fault]:
-        self._forget()
+        self.forget()
         return [fault for fault in self._faults if fault.count != 0]
 
-    def _forget(self) -> None:
-        """End what is past its time; what is used up stays only while calls hang by it."""
+    def forget(self) -> None:
+        """End what is past its time; what is used up stays only while calls may hang by it."""
         now = self._clock.now()
         for fault in list(self._faults):
             if fault.until is not None and fault.until <= now:
@@ -217,7 +224,7 @@ async def _late(fault: Fault) -> None:
     """Keep a call waiting as SLOW, DELAY and HANG do."""
     if fault.kind is FaultKind.HANG:
         await fault.ended.wait()
-    elif fault.kind in (FaultKind.SLOW, FaultKind.DELAY):
+    elif fault.kind in LATE:
         await asyncio.sleep(fault.late)
 
 

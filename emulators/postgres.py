@@ -5,16 +5,17 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from emulators import processes
+from emulators.ports import free_port
 
 DATABASE = "clinicloop"
 SUPERUSER = "postgres"
@@ -29,6 +30,8 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "jit": "off",
 }
+_NOT_ENDING = 3.0
+"""Seconds after which a server that shows no sign of ending is taken to be in use."""
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -61,6 +64,11 @@ class Postgres:
         return f"postgresql+pg8000://{user}:{password}@{_HOST}:{self.port}/{DATABASE}"
 
     @property
+    def plain_url(self) -> str:
+        """The superuser's URL as libpq and the drivers of every language take it."""
+        return self.url.replace("+pg8000", "", 1)
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -81,9 +89,9 @@ class Postgres:
         programs = self._programs(home)
         data = home / "data"
         if not (data / "PG_VERSION").exists():
-            self._initialise(programs, data)
+            self._initialise(programs, home)
         _await_predecessor(data)
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         settings = _SETTINGS | ({} if self._durable else _NOT_DURABLE) | {"port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log = self.folder / "postgresql.log"
@@ -101,6 +109,7 @@ class Postgres:
     def stop(self) -> None:
         """Fast shut-down: clients are disconnected, nothing committed is lost. Idempotent."""
         if self._process is not None:
+            self.resume()
             processes.end(self._process, signal.SIGINT)
             self._process = None
 
@@ -108,12 +117,37 @@ class Postgres:
         """SIGKILL the server and its workers, as a power cut would."""
         if self._process is None:
             return
-        workers = psutil.Process(self._process.pid).children(recursive=True) if self.running else []
+        workers = self._family()[1:]
         self._process.kill()
         self._process.wait()
         for worker in workers:
             _kill(worker)
         self._process = None
+
+    def pause(self) -> None:
+        """Let the server stand still: connections open, nothing is answered. See `resume`."""
+        for process in self._family():
+            process.suspend()
+
+    def resume(self) -> None:
+        """Go on after `pause`; changes nothing otherwise."""
+        for process in reversed(self._family()):
+            process.resume()
+
+    def disconnect_all(self) -> None:
+        """Disconnect every client, as a failing network would."""
+        with self._connected() as connection:
+            connection.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+
+    def _family(self) -> list[psutil.Process]:
+        """The server first, then its workers; none when it does not run."""
+        if self._process is None or not self.running:
+            return []
+        server = psutil.Process(self._process.pid)
+        return [server, *server.children(recursive=True)]
 
     def destroy(self) -> None:
         """Stop and delete the data, wherever it lies."""
@@ -129,7 +163,9 @@ class Postgres:
             return kept
         if self._user is None or processes.reachable(self.folder, self._user):
             return self.folder
-        home = Path(tempfile.mkdtemp(prefix="clinicloop-postgres-"))
+        places = [tempfile.gettempdir(), "/tmp", "/var/tmp"]  # noqa: S108 -- mkdtemp is private
+        reached = (place for place in places if processes.reachable(Path(place), self._user))
+        home = Path(tempfile.mkdtemp(prefix="clinicloop-postgres-", dir=next(reached, None)))
         os.chown(home, *self._user)
         pointer.write_text(str(home))
         return home
@@ -150,14 +186,15 @@ class Postgres:
     def _password(self) -> str:
         return (self.folder / "password").read_text()
 
-    def _initialise(self, programs: Path, data: Path) -> None:
+    def _initialise(self, programs: Path, home: Path) -> None:
         """Make the cluster: scram logins only, UTF-8, collation by code point."""
+        data = home / "data"
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir(mode=0o700)
         password = self.folder / "password"
         password.touch(0o600)
         password.write_text(secrets.token_urlsafe(24))
-        with tempfile.NamedTemporaryFile() as handed_over:
+        with tempfile.NamedTemporaryFile(dir=home) as handed_over:
             handed_over.write(self._password().encode())
             handed_over.flush()
             if self._user is not None:
@@ -172,7 +209,7 @@ class Postgres:
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",
                 "--no-instructions",
-                *(() if self._durable else ("--no-sync",)),
+                "--no-sync",  # killed processes lose nothing by it
             ]
             self._run([programs / "initdb", "-D", data, *options])
 
@@ -199,16 +236,18 @@ class Postgres:
         raise PostgresError(f"PostgreSQL did not start:\n{log.read_text()[-2000:]}")
 
     def _create_database(self) -> None:
-        from pg8000.native import (  # type: ignore[import-untyped, unused-ignore]
-            Connection,
-            identifier,
-        )
+        from pg8000.native import identifier  # type: ignore[import-untyped, unused-ignore]
 
-        with Connection(
-            SUPERUSER, host=_HOST, port=self.port, database="postgres", password=self._password()
-        ) as connection:
+        with self._connected() as connection:
             if not connection.run("SELECT FROM pg_database WHERE datname = :name", name=DATABASE):
                 connection.run(f"CREATE DATABASE {identifier(DATABASE)}")
+
+    def _connected(self) -> Any:
+        from pg8000.native import Connection  # type: ignore[import-untyped, unused-ignore]
+
+        return Connection(
+            SUPERUSER, host=_HOST, port=self.port, database="postgres", password=self._password()
+        )
 
 
 def _installed() -> Path:
@@ -229,13 +268,6 @@ def _kill(worker: psutil.Process) -> None:
         return
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _pid_file(data: Path) -> list[str]:
     try:
         return (data / "postmaster.pid").read_text().splitlines()
@@ -243,19 +275,36 @@ def _pid_file(data: Path) -> list[str]:
         return []
 
 
-def _await_predecessor(data: Path, patience: float = 3) -> None:
+def _await_predecessor(data: Path) -> None:
     """See to the server that postmaster.pid names: dead, it is forgotten; ending, waited for.
 
-    A server whose cloud was killed shuts itself down, which takes a moment.
+    A server whose cloud was killed shuts itself down, which takes a moment; where the kernel does
+    not tell it to (and where it stands still), it is told here.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + _NOT_ENDING
     while lines := _pid_file(data):
-        if not _serves(int(lines[0]), data):
+        pid = int(lines[0])
+        if not _serves(pid, data):
             (data / "postmaster.pid").unlink(missing_ok=True)
             return
+        _nudge(pid)
+        if lines[7:] and lines[7].strip() == "stopping":
+            deadline = max(deadline, time.monotonic() + _NOT_ENDING)
         if time.monotonic() > deadline:
-            raise PostgresError(f"process {lines[0]} already serves {data}")
+            raise PostgresError(f"process {pid} already serves {data}")
         time.sleep(0.05)
+
+
+def _nudge(pid: int) -> None:
+    """Wake a server that stands still; end one whose parent is gone."""
+    try:
+        server = psutil.Process(pid)
+        for process in (server, *server.children()):
+            process.resume()
+        if server.ppid() == 1:
+            server.send_signal(signal.SIGINT)
+    except psutil.Error:
+        return
 
 
 def _serves(pid: int, data: Path) -> bool:

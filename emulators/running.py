@@ -11,8 +11,9 @@ import uvloop
 
 from emulators.agenda import Agenda
 from emulators.cloud import LocalCloud, Options
-from emulators.faults import Fault, FaultKind, Faults
+from emulators.faults import Fault, FaultKind, Faults, checked
 
+_UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 T = TypeVar("T")
 
 
@@ -68,6 +69,10 @@ class RunningCloud:
         """Wait until nothing is under way and nothing is due."""
         self.run(self.cloud.settle(timeout), timeout + 10)
 
+    def start(self, name: str) -> None:
+        """Start one more engine, or `postgres`; nothing happens when it runs already."""
+        self.run(self.cloud.start_part(name))
+
     def restart(self, name: str) -> None:
         """End a part (an engine, `postgres`, `host`) as a crash would and start it anew."""
         self.run(self.cloud.restart(name))
@@ -85,21 +90,51 @@ class RunningCloud:
         sent: list[dict[str, Any]] = self.describe(vendor)["inbox"]
         return sent
 
-    def fault(self, target: str, kind: FaultKind | str, **limits: Any) -> None:
-        """Put a fault in force; `limits` are the further fields of `Fault`."""
+    def fault(self, target: str, kind: FaultKind | str, **limits: Any) -> "FaultInForce":
+        """Put a fault in force, for good or for the length of a `with` block.
 
-        async def add() -> None:
-            self.faults.add(Fault(target, FaultKind(kind), **limits))
+        `limits` are fields of `Fault` (`share=0.2`, `count=1`, `path="/pause"`, `late=5`), and how
+        long it lasts in virtual time as `timedelta` takes it (`minutes=10`). Raises `NoSuchFault`
+        for what is not here or cannot be acted out.
+        """
+        lasts = timedelta(**{name: limits.pop(name) for name in _UNITS if name in limits})
+        if lasts:
+            limits["until"] = self.now + lasts
 
-        self.run(add())
+        async def add() -> Fault:
+            meant = checked(target, kind, self.cloud.targets)
+            fault = Fault(target, meant, **limits)
+            await self.cloud.fault(fault)
+            return fault
+
+        return FaultInForce(self, self.run(add()))
 
     def heal(self, target: str | None = None) -> None:
         """Clear the faults of `target`, or all."""
+        self.run(self.cloud.heal(target))
 
-        async def clear() -> None:
-            self.faults.clear(target)
 
-        self.run(clear())
+class FaultInForce:
+    """A fault that ends with the block it opens, or by `end`."""
+
+    def __init__(self, cloud: RunningCloud, fault: Fault) -> None:
+        self._cloud = cloud
+        self.fault = fault
+
+    def end(self) -> None:
+        """Go back to normal; calls that hang go on. Idempotent."""
+
+        async def end() -> None:
+            self._cloud.faults.end(self.fault)
+            await self._cloud.cloud.faults_acted_out()
+
+        self._cloud.run(end())
+
+    def __enter__(self) -> Fault:
+        return self.fault
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from flask.testing import FlaskClient
 from sqlalchemy.engine import make_url
 from werkzeug.test import TestResponse
 
-from emulators.cloud import PARTS, Options
+from emulators.cloud import Options
+from emulators.parts import PARTS
 from emulators.pytest_plugin import RunningCloud, running
 from shared.kernel import clock
 from shared.kernel.event import Event, Occurrence

@@ -11,15 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emulators import instants
 from emulators.agenda import Unsettled
-from emulators.cloud import ADDRESS, ENGINES, VENDORS, CloudError, LocalCloud
+from emulators.cloud import CloudError, LocalCloud
 from emulators.console.state import State
-from emulators.faults import Fault, FaultKind
+from emulators.faults import Fault, checked
 from emulators.host_process import HostFailed
+from emulators.ports import ADDRESS
 from emulators.postgres import PostgresError
 from emulators.wiring import invoker
 
 STATIC = Path(__file__).parent / "static"
-TARGETS = (*ENGINES, *(f"{vendor}-webhooks" for vendor in VENDORS))
+CERTIFICATES = "/certs"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -35,13 +36,17 @@ class Move(_Body):
 
 
 class NewFault(_Body):
-    """A fault to put in force; `for` is a step of virtual time, `share` a part of the calls."""
+    """A fault to put in force; `for` is a step of virtual time, `share` a part of the calls.
+
+    `late` is a step of real or virtual time, see `Fault`.
+    """
 
     target: str
-    kind: FaultKind
+    kind: str
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     count: Annotated[int, Field(gt=0)] | None = None
     path: str = ""
+    late: str | None = None
     lasts: Annotated[str | None, Field(alias="for")] = None
 
 
@@ -60,10 +65,12 @@ class Console:
         app.add_routes(
             [
                 web.get("/", self._page),
+                web.get(CERTIFICATES, self._certificates),
                 web.static("/static", STATIC),
                 web.get("/api/state", self._describe),
                 web.post("/api/time", self._move),
                 web.post("/api/settle", self._settle),
+                web.get("/api/faults", self._list_faults),
                 web.post("/api/faults", self._add_fault),
                 web.delete("/api/faults", self._clear_faults),
                 web.post("/api/engines/{name}/restart", self._restart),
@@ -89,6 +96,8 @@ class Console:
         origin = request.headers.get("Origin")
         if request.host not in own or (origin and origin.removeprefix("http://") not in own):
             return _problem(403, "This address serves the local console only.")
+        if not self._cloud.ready and request.path != CERTIFICATES:
+            return _problem(503, "The local cloud is starting or stopping.")
         response = await handler(request)
         response.headers["Content-Security-Policy"] = "default-src 'self'; frame-ancestors 'none'"
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -97,6 +106,10 @@ class Console:
 
     async def _page(self, _: web.Request) -> web.StreamResponse:
         return web.FileResponse(STATIC / "console.html")
+
+    async def _certificates(self, _: web.Request) -> web.Response:
+        """What verifies every token signed here: key id -> PEM, as Google publishes its own."""
+        return web.json_response(self._cloud.ground.tokens.certificates())
 
     async def _describe(self, _: web.Request) -> web.Response:
         return web.json_response(await self._state.collect())
@@ -116,18 +129,22 @@ class Console:
         await self._cloud.settle()
         return web.json_response({"now": self._cloud.ground.clock.now().isoformat()})
 
+    async def _list_faults(self, _: web.Request) -> web.Response:
+        return web.json_response({"faults": self._state.faults()})
+
     async def _add_fault(self, request: web.Request) -> web.Response:
         new = NewFault.model_validate_json(await request.read())
-        if new.target not in TARGETS:
-            raise CloudError(f"{new.target} has no faults; there is {', '.join(TARGETS)}")
+        kind = checked(new.target, new.kind, self._cloud.targets)
         now = self._cloud.ground.clock.now()
         until = now + instants.step(new.lasts) if new.lasts else None
-        faults = self._cloud.ground.faults
-        faults.add(Fault(new.target, new.kind, new.share, until, new.count, new.path))
+        fault = Fault(new.target, kind, new.share, until, new.count, new.path)
+        if new.late:
+            fault.late = (now + instants.step(new.late) - now).total_seconds()
+        await self._cloud.fault(fault)
         return web.json_response({"faults": self._state.faults()}, status=201)
 
     async def _clear_faults(self, request: web.Request) -> web.Response:
-        self._cloud.ground.faults.clear(request.query.get("target"))
+        await self._cloud.heal(request.query.get("target"))
         return web.json_response({"faults": self._state.faults()})
 
     async def _restart(self, request: web.Request) -> web.Response:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from emulators.clock import from_micros
-from emulators.cloud import ENGINES, LocalCloud
+from emulators.cloud import LocalCloud
 from emulators.console.mirrors import Mirrors
 from emulators.console.tables import Tables
+from emulators.faults import LATE
+from emulators.parts import ENGINES
 
 if TYPE_CHECKING:
     from emulators.pubsub import Delivery
@@ -73,6 +75,7 @@ class State:
                 "until": fault.until.isoformat() if fault.until else None,
                 "count": fault.count,
                 "path": fault.path,
+                "late": fault.late if fault.kind in LATE else None,
             }
             for fault in self._cloud.ground.faults.in_force()
         ]
@@ -89,7 +92,7 @@ class State:
         return await tables.read() if tables is not None else {}
 
     def _opened(self) -> Tables | None:
-        if self._tables is None and self._cloud.admin_url:
+        if self._tables is None and self._cloud.admin_url and self._cloud.options.product:
             self._tables = Tables(self._cloud.admin_url)
         return self._tables
 

@@ -1,6 +1,5 @@
 """The command `clinicloop`, run as a person runs it."""
 
-import json
 import os
 import shutil
 import signal
@@ -13,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from emulators.parts import CREDENTIALS
+from emulators.ports import free_port
 from emulators.wiring import ROOT
 
 START_WITHIN = 60
@@ -26,11 +27,19 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def variables(file: Path) -> dict[str, str]:
+    """What a shell finds in an env file."""
+    return dict(line.split("=", 1) for line in file.read_text().splitlines())
+
+
+def run(folder: Path, *arguments: str, **known: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; beside `local.env` it knows the variables in there."""
+    if (folder / "local.env").exists():
+        known = variables(folder / "local.env") | known
     return subprocess.run(
         command(*arguments),
         cwd=folder,
-        env=environment(),
+        env=environment() | known,
         capture_output=True,
         text=True,
         check=False,
@@ -38,10 +47,14 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def start(folder: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+def start(folder: Path, *arguments: str, **known: str) -> tuple[subprocess.Popen[str], str]:
     """Start a command that goes on until told to stop; answers it and its first line."""
     process = subprocess.Popen(
-        command(*arguments), cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
+        command(*arguments),
+        cwd=folder,
+        env=environment() | known,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     return process, process.stdout.readline()
@@ -77,6 +90,7 @@ def test_up_prints_one_address_that_answers(room: Path) -> None:
     try:
         address = line.rpartition(" ")[2].strip()
         assert httpx.get(f"{address}/api/state").status_code == 200
+        assert (room / ".clinicloop" / "cloud.json").stat().st_mode & 0o077 == 0
     finally:
         assert stop(process, signal.SIGINT) == 0
     assert not (room / ".clinicloop" / "cloud.json").exists()
@@ -95,8 +109,7 @@ def test_the_env_file_names_what_runs_in_shell_form(here: Path) -> None:
 
 
 def test_files_with_credentials_are_for_their_owner_only(here: Path) -> None:
-    for file in (here / "local.env", here / ".clinicloop" / "cloud.json"):
-        assert file.stat().st_mode & 0o077 == 0
+    assert (here / "local.env").stat().st_mode & 0o077 == 0
 
 
 def test_time_moves_the_running_cloud(here: Path) -> None:
@@ -112,16 +125,30 @@ def test_a_time_that_makes_no_sense_ends_with_an_error(here: Path) -> None:
 
 
 def test_faults_are_put_in_force_and_cleared(here: Path) -> None:
-    put = run(here, "fault", "twilio", "slow", "10m", "30%")
-    assert "twilio: slow for 30% of calls until" in put.stdout
+    put = run(here, "fault", "twilio", "error", "10m", "30%")
+    assert "twilio: error for 30% of calls until" in put.stdout
+    assert run(here, "fault").stdout == put.stdout
+    assert run(here, "fault", "clear", "twilio").returncode == 0
+    assert run(here, "fault").stdout == "no faults\n"
+
+
+def test_the_first_duration_of_a_delay_is_how_late(here: Path) -> None:
+    put = run(here, "fault", "twilio-webhooks", "delay", "5m", "1h")
+    assert "twilio-webhooks: delay by 300 s for 100% of calls until" in put.stdout
     assert run(here, "fault", "clear").returncode == 0
-    assert json.loads(run(here, "state", "--json").stdout)["faults"] == []
 
 
-def test_an_unknown_fault_ends_with_an_error(here: Path) -> None:
-    failed = run(here, "fault", "twilio", "sleepy")
+@pytest.mark.parametrize(
+    ("fault", "offered"),
+    [(("twilio", "sleepy"), "fail-after-success"), (("spanner", "down"), "twilio-webhooks")],
+)
+def test_an_unknown_fault_ends_with_those_that_there_are(
+    here: Path, fault: tuple[str, ...], offered: str
+) -> None:
+    failed = run(here, "fault", *fault)
     assert failed.returncode == 1
-    assert "kind" in failed.stderr
+    assert offered in failed.stderr
+    assert run(here, "fault", "clear", "spanner").returncode == 1
 
 
 def test_state_shows_what_there_is(here: Path) -> None:
@@ -136,18 +163,98 @@ def test_without_a_cloud_a_command_says_how_to_start_one(tmp_path: Path) -> None
     assert "clinicloop up" in failed.stderr
 
 
-def test_an_unknown_part_ends_with_an_error(tmp_path: Path) -> None:
-    failed = run(tmp_path, "cloud", "--only", "spanner", "--env", "x.env")
-    assert failed.returncode == 1
-    assert "unknown: spanner" in failed.stderr
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--only", "spanner"), "unknown: spanner; there is postgres, pubsub,"),
+        (("--port", "spanner=1"), "spanner=1 is not PART=PORT"),
+        (("--port", "pubsub"), "pubsub is not PART=PORT"),
+    ],
+)
+def test_what_is_asked_wrongly_is_said_with_status_2(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    failed = run(tmp_path, "cloud", "--env", "x.env", *arguments)
+    assert failed.returncode == 2
+    assert said in failed.stderr
     assert not (tmp_path / "x.env").exists()
 
 
-def test_a_second_cloud_on_the_same_folder_is_refused(here: Path) -> None:
-    failed = run(here, "cloud", "--only", "twilio", "--env", "other.env")
+def test_a_port_that_is_taken_is_named(here: Path) -> None:
+    taken = variables(here / "local.env")["TWILIO_URL"].rpartition(":")[2]
+    failed = run(here, "cloud", "--only", "fcm", "--env", "x.env", "--port", f"fcm={taken}")
     assert failed.returncode == 1
-    assert "is running on" in failed.stderr
-    assert (here / ".clinicloop" / "cloud.json").exists()
+    assert f"port {taken}, wanted for fcm" in failed.stderr
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "x.env").write_text("SECRET=mine\n")
+    failed = run(tmp_path, "cloud", "--only", "twilio", "--env", "x.env")
+    assert failed.returncode == 2
+    assert (tmp_path / "x.env").read_text() == "SECRET=mine\n"
+
+
+def test_clouds_side_by_side_know_nothing_of_one_another(here: Path) -> None:
+    process, _ = start(here, "cloud", "--only", "twilio,fcm", "--env", "second.env")
+    try:
+        first, second = (variables(here / name) for name in ("local.env", "second.env"))
+        assert set(first.values()) & set(second.values()) <= set(CREDENTIALS.values()) | {
+            "clinicloop-local",
+            "+15005550006",
+        }
+        run(here, "fault", "twilio", "down", "--cloud", second["CLINICLOOP_CLOUD"])
+        assert run(here, "fault").stdout == "no faults\n"
+    finally:
+        assert stop(process) == 0
+    assert not (here / "second.env").exists()
+    assert (here / "local.env").exists()
+
+
+def test_in_memory_nothing_is_left_behind(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process, _ = start(
+        tmp_path, "cloud", "--only", "twilio,postgres", "--env", "x.env", TMPDIR=str(temporary)
+    )
+    [folder] = temporary.iterdir()
+    pointer = folder / "postgres" / "location"
+    elsewhere = Path(pointer.read_text()) if pointer.exists() else folder
+    assert stop(process) == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["temporary"]
+    assert list(temporary.iterdir()) == []
+    assert not elsewhere.exists()
+
+
+def test_a_second_cloud_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    process, _ = start(tmp_path, "cloud", "--only", "fcm", "--env", "x.env", "--data", "kept")
+    try:
+        failed = run(tmp_path, "cloud", "--only", "fcm", "--env", "y.env", "--data", "kept")
+        assert failed.returncode == 1
+        assert "is running on" in failed.stderr
+        assert (tmp_path / "x.env").exists()
+    finally:
+        stop(process)
+
+
+def test_ports_are_as_asked(tmp_path: Path) -> None:
+    wanted = free_port()
+    process, _ = start(
+        tmp_path, "cloud", "--only", "fcm", "--env", "x.env", "--port", f"fcm={wanted}"
+    )
+    try:
+        assert variables(tmp_path / "x.env")["FCM_URL"] == f"http://127.0.0.1:{wanted}"
+    finally:
+        stop(process)
+
+
+def test_variables_of_another_cloud_change_nothing(tmp_path: Path) -> None:
+    process, _ = start(
+        tmp_path, "cloud", "--only", "pubsub", "--env", "x.env", PUBSUB_EMULATOR_HOST="stale:1"
+    )
+    try:
+        assert variables(tmp_path / "x.env")["PUBSUB_EMULATOR_HOST"] != "stale:1"
+    finally:
+        stop(process)
 
 
 def test_a_cloud_told_to_stop_while_it_starts_leaves_nothing_running(room: Path) -> None:

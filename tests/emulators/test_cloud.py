@@ -14,6 +14,7 @@ from google.cloud.pubsub_v1.types import PublisherOptions
 
 from emulators.cloud import CloudError, Options
 from emulators.host_process import HostFailed
+from emulators.parts import UnknownPart
 from emulators.pytest_plugin import RunningCloud, running
 from tests.emulators.local_functions import seen, write_functions
 
@@ -184,7 +185,7 @@ def test_a_folder_in_use_is_refused(cloud: RunningCloud) -> None:
 
 def test_an_unknown_part_is_named(tmp_path: Path) -> None:
     with (
-        pytest.raises(CloudError, match="unknown: spanner"),
+        pytest.raises(UnknownPart, match="unknown: spanner"),
         running(options_in(tmp_path), only=frozenset({"spanner"})),
     ):
         pass

@@ -184,11 +184,11 @@ def test_a_time_that_makes_no_sense_is_a_problem(
 
 
 def test_faults_come_and_go(console: httpx.Client) -> None:
-    body = {"target": "chargebee", "kind": "slow", "share": 0.5, "for": "10m"}
+    body = {"target": "chargebee", "kind": "error", "share": 0.5, "for": "10m"}
     added = console.post("/api/faults", json=body)
     assert added.status_code == 201
     [fault] = state(console)["faults"]
-    assert (fault["target"], fault["kind"], fault["share"]) == ("chargebee", "slow", 0.5)
+    assert (fault["target"], fault["kind"], fault["share"]) == ("chargebee", "error", 0.5)
     assert fault["until"] is not None
     console.delete("/api/faults", params={"target": "twilio"})
     assert len(state(console)["faults"]) == 1

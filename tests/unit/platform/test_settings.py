@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from emulators.cloud import ENGINES
+from emulators.parts import ENGINES
 from shared.platform.settings import (
     EMULATOR_VARIABLES,
     Misconfigured,
