@@ -29,11 +29,13 @@ class BadSchedule(ValueError):
 class Cron:
     """One schedule. All instants taken and given are aware and in UTC."""
 
-    def __init__(self, schedule: str, time_zone: str) -> None:
-        if not _FORM.fullmatch(schedule) or _LAST_WEEKDAY.search(schedule):
+    def __init__(self, schedule: str, time_zone: str, *, is_checked: bool = False) -> None:
+        """`is_checked` takes a weekday's number in its month (`1#2`) too, which unix-cron lacks."""
+        is_unix = _FORM.fullmatch(schedule) and not _LAST_WEEKDAY.search(schedule)
+        if not is_unix and not is_checked:
             raise BadSchedule(f'Schedule "{schedule}" is not in the unix-cron format.')
         self._schedule = schedule
-        self._zone = _zone(time_zone)
+        self._zone = zone_of(time_zone)
         try:
             self._parts = CronSim(schedule, _ANY_TIME)
             next(self._parts)
@@ -91,7 +93,7 @@ class Cron:
         return datetime.combine(day, time(), self._zone).astimezone(UTC)
 
 
-def _zone(name: str) -> tzinfo:
+def zone_of(name: str) -> tzinfo:
     if name.lower() in ("", "utc", "etc/utc", "gmt"):
         return UTC
     try:

@@ -11,12 +11,13 @@ from google.cloud import scheduler_v1
 from google.protobuf import field_mask_pb2
 from google.pubsub_v1 import PublishRequest, PublishResponse
 
-from emulators import http_target
+from emulators import app_engine, http_target
 from emulators.engine import Ground, GrpcServer
 from emulators.http_target import Reply
+from emulators.locations import locations_service
 from emulators.scheduler import rules
 from emulators.scheduler.job import Job, JobMessage
-from emulators.unary import Empty, Refused, handlers, invalid, not_found, page, raw, stamp
+from emulators.unary import Empty, Methods, Refused, handlers, invalid, not_found, page, raw, stamp
 
 _FIELDS = (
     "description",
@@ -28,15 +29,14 @@ _FIELDS = (
     "pubsub_target",
     "app_engine_http_target",
 )
-_PUBLISH_SECONDS = 60.0
 
 
 class Scheduler:
-    """Cloud Scheduler v1 for HTTP and Pub/Sub targets.
+    """Cloud Scheduler v1.
 
     A job whose run answers with `X-Idle-Until` (`never`, or an ISO 8601 instant, UTC unless it says
     otherwise) sleeps: its next instants are skipped until then, or until `agenda.activity` changes.
-    Not served: App Engine targets and schedules in English.
+    App Engine targets go where `emulators.app_engine` says.
     """
 
     name = "scheduler"
@@ -57,7 +57,7 @@ class Scheduler:
         self._unwatch = self._ground.agenda.watch(self._look)
         for job in self._jobs.values():
             job.take_up()
-        methods: dict[Callable[[Any], Any], tuple[Any, Any]] = {
+        methods: Methods = {
             self.create_job: (scheduler_v1.CreateJobRequest, scheduler_v1.Job),
             self.get_job: (scheduler_v1.GetJobRequest, scheduler_v1.Job),
             self.list_jobs: (scheduler_v1.ListJobsRequest, scheduler_v1.ListJobsResponse),
@@ -68,7 +68,7 @@ class Scheduler:
             self.run_job: (scheduler_v1.RunJobRequest, scheduler_v1.Job),
         }
         service = handlers("google.cloud.scheduler.v1.CloudScheduler", methods)
-        return await self._server.start([service], port)
+        return await self._server.start([service, locations_service()], port)
 
     async def stop(self) -> None:
         self._unwatch()
@@ -100,7 +100,12 @@ class Scheduler:
             job for name, job in self._jobs.items() if name.startswith(f"{request.parent}/jobs/")
         ]
         cut, token = page(
-            found, lambda job: str(job.message.name), request.page_size, request.page_token, 500
+            found,
+            lambda job: str(job.message.name),
+            request.page_size,
+            request.page_token,
+            500,
+            scope=request.parent,
         )
         return raw(scheduler_v1.ListJobsResponse)(
             jobs=[job.shown() for job in cut], next_page_token=token
@@ -109,12 +114,13 @@ class Scheduler:
     def update_job(self, request: Any) -> Any:
         """Change a job; one with a new schedule goes by it from now on."""
         job = self._find(request.job.name)
-        paths = list(request.update_mask.paths)
+        paths = [path for path in request.update_mask.paths if path != "*"]
         if not field_mask_pb2.FieldMask(paths=paths).IsValidForDescriptor(JobMessage.DESCRIPTOR):
             raise invalid("The update mask names unknown fields.")
         message = JobMessage()
         message.CopyFrom(job.message)
-        _merge(request.job, message, [p for p in paths if p.split(".")[0] in _FIELDS] or _FIELDS)
+        changed = [path for path in paths if path.split(".")[0] in _FIELDS] if paths else _FIELDS
+        _merge(request.job, message, changed)
         cron = rules.complete_job(message)
         stamp(message.user_update_time, self._ground.clock.now())
         same = message.schedule == job.message.schedule
@@ -188,17 +194,19 @@ class Scheduler:
     async def _send(self, message: Any, scheduled: datetime) -> Reply:
         if message.WhichOneof("target") == "pubsub_target":
             return await self._publish(message.pubsub_target)
-        target = message.http_target
         headers = {
-            "User-Agent": "Google-Cloud-Scheduler",
             "X-CloudScheduler": "true",
             "X-CloudScheduler-JobName": message.name.rpartition("/")[2],
             "X-CloudScheduler-ScheduleTime": scheduled.isoformat().replace("+00:00", "Z"),
         }
-        if target.body and not any(name.lower() == "content-type" for name in target.headers):
-            headers["Content-Type"] = "application/octet-stream"
         deadline = message.attempt_deadline.ToTimedelta()
-        return await http_target.dispatch(self._ground, target, target.uri, headers, deadline)
+        if message.WhichOneof("target") == "app_engine_http_target":
+            target = message.app_engine_http_target
+            routing = target.app_engine_routing
+            return await app_engine.send(self._ground, target, routing, headers, deadline)
+        target = message.http_target
+        call = http_target.call_of(self._ground, target, target.uri, headers)
+        return await http_target.dispatch(self._ground, call, deadline)
 
     async def _publish(self, target: Any) -> Reply:
         sent = {"data": target.data, "attributes": dict(target.attributes)}
@@ -213,7 +221,7 @@ class Scheduler:
                 response_deserializer=raw(PublishResponse).FromString,
             )
             try:
-                await publish(request, timeout=_PUBLISH_SECONDS)
+                await publish(request, timeout=http_target.STALL_SECONDS)
             except grpc.aio.AioRpcError as error:
                 return Reply(None, error.code(), error.details() or "")
         return Reply(None, grpc.StatusCode.OK)
@@ -233,7 +241,11 @@ def _described(job: Job) -> dict[str, Any]:
         "schedule": message.schedule,
         "time_zone": message.time_zone,
         "state": scheduler_v1.Job.State(message.state).name,
-        "target": message.http_target.uri or message.pubsub_target.topic_name,
+        "target": (
+            message.http_target.uri
+            or message.pubsub_target.topic_name
+            or message.app_engine_http_target.relative_uri
+        ),
         "last_run": message.last_attempt_time.ToJsonString() if is_run else None,
         "last_status": job.progress.last or None,
         "next_run": message.schedule_time.ToJsonString() if job.is_enabled else None,

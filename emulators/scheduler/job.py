@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from google.cloud import scheduler_v1
@@ -15,7 +15,7 @@ from emulators.clock import from_micros, micros
 from emulators.engine import Ground
 from emulators.http_target import Reply, backoff
 from emulators.scheduler import rules
-from emulators.scheduler.cron import Cron
+from emulators.scheduler.schedule import Schedule
 from emulators.unary import stamp
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Job:
 
     ground: Ground
     message: Any
-    cron: Cron
+    cron: Schedule
     send: Send
     save: Callable[["Job"], None]
     progress: Progress = field(default_factory=Progress)
@@ -202,36 +202,54 @@ class Job:
         self.message.status.code = reply.status_code
         self.message.status.message = reply.message
         self.progress.last = str(reply.status or reply.code.name)
-        if is_forced or revision != self._revision:
+        if revision != self._revision:
             self.save(self)
+            return
+        if is_forced:
+            self._conclude_forced(reply, scheduled)
             return
         # A run that began late takes the place of all instants up to its beginning.
         base = max(scheduled, from_micros(self.progress.first_attempt))
-        if not reply.ok and self._retry(scheduled, base):
+        if not reply.ok and self._retry(reply, scheduled, base):
             return
         self.progress.failures = 0
         idle = _idle_until(reply) if reply.ok else None
         if idle is None or not self._fall_asleep(base, idle, activity):
             self._plan_after(base)
 
-    def _retry(self, scheduled: datetime, base: datetime) -> bool:
-        """Plan another attempt, unless the limits are reached or the next run is due earlier."""
-        self.progress.failures += 1
+    def _conclude_forced(self, reply: Reply, started: datetime) -> None:
+        """Retry a failed forced run as any other, unless a run of the schedule is under way."""
+        is_busy = self.progress.failures > 0 or (self._entry is None and not self.is_asleep)
+        if not reply.ok and self.is_enabled and not is_busy:
+            self.progress.scheduled = self.progress.first_attempt = micros(started)
+            if self._retry(reply, started, started):
+                self._wake_at(self.ground.clock.now())
+            else:
+                self.progress.failures = 0
+        self.save(self)
+
+    def _retry(self, reply: Reply, scheduled: datetime, base: datetime) -> bool:
+        """Plan another attempt, unless the limits are reached or the next run is due earlier.
+
+        A 503 from App Engine is a system error: always retried, and not counted.
+        """
+        is_app_engine = self.message.WhichOneof("target") == "app_engine_http_target"
+        is_counted = not (is_app_engine and reply.status == 503)
+        self.progress.failures += is_counted
         now, retry = self.ground.clock.now(), self.message.retry_config
         since_first = now - from_micros(self.progress.first_attempt)
-        if rules.is_exhausted(retry, self.progress.failures, since_first):
+        if is_counted and rules.is_exhausted(retry, self.progress.failures, since_first):
             return False
         wait = backoff(
-            retry.min_backoff_duration,
-            retry.max_backoff_duration,
+            retry.min_backoff_duration.ToTimedelta(),
+            retry.max_backoff_duration.ToTimedelta(),
             retry.max_doublings,
-            self.progress.failures,
+            max(self.progress.failures, 1),
         )
-        when = now + timedelta(seconds=wait)
-        if when >= self.cron.after(base):
+        if wait >= self.cron.after(base) - now:
             return False
-        stamp(self.message.schedule_time, when)
-        self._entry = self._at(when, lambda: self._start(scheduled))
+        stamp(self.message.schedule_time, now + wait)
+        self._entry = self._at(now + wait, lambda: self._start(scheduled))
         self.save(self)
         return True
 

@@ -7,14 +7,19 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from emulators.http_target import check_deadline, check_target
-from emulators.scheduler.cron import BadSchedule, Cron
-from emulators.unary import invalid
+from google.cloud.scheduler_v1 import HttpMethod
+
+from emulators import app_engine
+from emulators.http_target import HTTP_DEADLINES, complete_target, deadline_within
+from emulators.scheduler.cron import BadSchedule
+from emulators.scheduler.schedule import Schedule, parse_schedule
+from emulators.unary import invalid, span
 
 DEFAULT_DEADLINE = timedelta(minutes=3)
 JOB_BYTES = 1 << 20
+USER_AGENT = "Google-Cloud-Scheduler"
 
-_LOCATION = re.compile(r"projects/[A-Za-z0-9:.\-]+/locations/[a-z0-9\-]+")
+_LOCATION = re.compile(r"projects/[A-Za-z0-9:.\-]+/locations/[A-Za-z0-9\-]+")
 _JOB = re.compile(_LOCATION.pattern + r"/jobs/[A-Za-z0-9_\-]{1,500}")
 _TOPIC = re.compile(r"projects/[A-Za-z0-9:.\-]+/topics/[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
 
@@ -32,7 +37,7 @@ def check_job_name(name: str) -> None:
         )
 
 
-def complete_job(job: Any) -> Cron:
+def complete_job(job: Any) -> Schedule:
     """Check a job and fill in the defaults of what is unset; answers its schedule."""
     check_job_name(job.name)
     if job.ByteSize() > JOB_BYTES:
@@ -43,7 +48,7 @@ def complete_job(job: Any) -> Cron:
     _complete_retry(job.retry_config)
     job.time_zone = job.time_zone or "Etc/UTC"
     try:
-        return Cron(job.schedule, job.time_zone)
+        return parse_schedule(job.schedule, job.time_zone)
     except BadSchedule as bad:
         raise invalid(str(bad)) from None
 
@@ -51,46 +56,60 @@ def complete_job(job: Any) -> Cron:
 def _complete_target(job: Any) -> None:
     kind = job.WhichOneof("target")
     if kind == "http_target":
-        check_target(job.http_target, job.http_target.uri)
-        check_deadline(job.attempt_deadline.ToTimedelta())
-        if not job.attempt_deadline.ToTimedelta():
-            job.attempt_deadline.FromTimedelta(DEFAULT_DEADLINE)
+        target = job.http_target
+        complete_target(target, target.uri, USER_AGENT)
+        if target.body and not any(name.lower() == "content-type" for name in target.headers):
+            target.headers["Content-Type"] = "application/octet-stream"
+        _complete_deadline(job, HTTP_DEADLINES, DEFAULT_DEADLINE)
+    elif kind == "app_engine_http_target":
+        target = job.app_engine_http_target
+        app_engine.complete(target, job.name)
+        if target.http_method in (HttpMethod.PATCH, HttpMethod.OPTIONS):
+            raise invalid("An App Engine target cannot have the method PATCH or OPTIONS.")
+        _complete_deadline(job, app_engine.DEADLINES, app_engine.DEFAULT_DEADLINE)
     elif kind == "pubsub_target":
-        if not _TOPIC.fullmatch(job.pubsub_target.topic_name):
-            raise invalid(f'Topic name "{job.pubsub_target.topic_name}" is not valid.')
-        if not job.pubsub_target.data and not job.pubsub_target.attributes:
-            raise invalid("A Pub/Sub target must have data or at least one attribute.")
+        _check_topic(job)
     else:
-        raise invalid("The job must have an HTTP or Pub/Sub target.")
+        raise invalid("The job must have an HTTP, Pub/Sub or App Engine target.")
+
+
+def _complete_deadline(job: Any, bounds: tuple[timedelta, timedelta], default: timedelta) -> None:
+    deadline = deadline_within(job.attempt_deadline, bounds, default, "Job.attemptDeadline")
+    job.attempt_deadline.FromTimedelta(deadline)
+
+
+def _check_topic(job: Any) -> None:
+    target = job.pubsub_target
+    if not _TOPIC.fullmatch(target.topic_name):
+        raise invalid(f'Topic name "{target.topic_name}" is not valid.')
+    if target.topic_name.split("/")[1] != job.name.split("/")[1]:
+        raise invalid("The topic must be in the same project as the job.")
+    if not target.data and not target.attributes:
+        raise invalid("A Pub/Sub target must have data or at least one attribute.")
 
 
 def _complete_retry(retry: Any) -> None:
     if not 0 <= retry.retry_count <= 5:
-        raise invalid("RetryConfig.retry_count must be between 0 and 5.")
+        raise invalid("RetryConfig.retryCount must be between 0 and 5.")
     if retry.max_doublings < 0:
-        raise invalid("RetryConfig.max_doublings must not be negative.")
-    for name in ("max_retry_duration", "min_backoff_duration", "max_backoff_duration"):
-        if getattr(retry, name).ToTimedelta() < timedelta():
-            raise invalid(f"RetryConfig.{name} must not be negative.")
+        raise invalid("RetryConfig.maxDoublings cannot be negative.")
+    span(retry.max_retry_duration, "RetryConfig.maxRetryDuration")
     retry.max_doublings = retry.max_doublings or 5
-    if not retry.min_backoff_duration.ToTimedelta():
+    if not span(retry.min_backoff_duration, "RetryConfig.minBackoffDuration"):
         retry.min_backoff_duration.FromSeconds(5)
-    if not retry.max_backoff_duration.ToTimedelta():
+    if not span(retry.max_backoff_duration, "RetryConfig.maxBackoffDuration"):
         retry.max_backoff_duration.FromSeconds(3600)
     if retry.max_backoff_duration.ToTimedelta() < retry.min_backoff_duration.ToTimedelta():
-        raise invalid("RetryConfig.max_backoff_duration must not be below min_backoff_duration.")
+        raise invalid(
+            "RetryConfig.minBackoffDuration must be less than or equal to maxBackoffDuration."
+        )
 
 
 def is_exhausted(retry: Any, failures: int, since_first: timedelta) -> bool:
     """Whether a failed execution is given up.
 
-    Without `retry_count` and `max_retry_duration` it is never retried; with both, it is retried
+    Without `retry_count` it is never retried; with `max_retry_duration` as well, it is retried
     until both are reached.
     """
     duration = retry.max_retry_duration.ToTimedelta()
-    limits = []
-    if retry.retry_count:
-        limits.append(failures > retry.retry_count)
-    if duration:
-        limits.append(since_first >= duration)
-    return all(limits)
+    return failures > retry.retry_count and (not retry.retry_count or since_first >= duration)

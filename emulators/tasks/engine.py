@@ -4,8 +4,7 @@ import asyncio
 import itertools
 import uuid
 from collections import deque
-from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -15,19 +14,31 @@ from google.protobuf import field_mask_pb2
 from emulators.clock import from_micros, micros
 from emulators.engine import Ground, GrpcServer
 from emulators.http_target import Reply
+from emulators.locations import locations_service
 from emulators.tasks import rules
+from emulators.tasks.batches import Batches
+from emulators.tasks.filters import parse_filter
+from emulators.tasks.policies import Policies
 from emulators.tasks.queue import Queue, Record, TaskMessage
-from emulators.unary import Empty, Refused, handlers, invalid, not_found, page, stamp
+from emulators.unary import Empty, Methods, Refused, handlers, invalid, not_found, page, stamp
 
 QueueMessage: Any = tasks_v2.Queue.pb()
-_QUEUE_FIELDS = ("rate_limits", "retry_config", "stackdriver_logging_config")
+_QUEUE_FIELDS = (
+    "rate_limits",
+    "retry_config",
+    "stackdriver_logging_config",
+    "http_target",
+    "app_engine_routing_override",
+)
 _REMEMBERED = 200
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Tasks:
-    """Cloud Tasks v2 for HTTP targets, at least once, as the service promises it.
+    """Cloud Tasks v2, at least once, as the service promises it.
 
-    Not served: App Engine targets, queue-level HTTP targets, batches, CMEK and IAM.
+    IAM policies and encryption keys are stored, not enforced. Dispatches are not throttled beyond
+    the queue's limits and `Retry-After`, and changes of a queue hold at once.
     """
 
     name = "tasks"
@@ -38,26 +49,33 @@ class Tasks:
         self._journal = ground.journal(self.name)
         self._queues: dict[str, Queue] = {}
         self._resting: dict[str, datetime] = {}  # names taken after their task's end, oldest first
+        self._deleted: dict[str, datetime] = {}  # names of queues taken until then
         self._executed: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED)
+        self._policies = Policies(self._journal, self._queues.__contains__)
+        self._batches = Batches(ground.clock, self._journal, self.create_task, self._delete)
         self._load()
 
     def _load(self) -> None:
         for _, value in self._journal.items("queue/"):
             self._open(QueueMessage.FromString(value))
-        rests = [(key[5:], from_micros(int(v))) for key, v in self._journal.items("rest/")]
-        self._resting = dict(sorted(rests, key=lambda rest: rest[1]))
+        self._resting = dict(sorted(self._instants("rest/"), key=lambda rest: rest[1]))
+        self._deleted = dict(self._instants("deleted/"))
         records = [Record.from_bytes(value) for _, value in self._journal.items("task/")]
         records.sort(key=lambda record: record.number)
         self._numbers = itertools.count(records[-1].number + 1 if records else 0)
         for record in records:
             self._queues[rules.queue_of(record.name)].tasks[record.name] = record
 
+    def _instants(self, prefix: str) -> list[tuple[str, datetime]]:
+        stored = self._journal.items(prefix)
+        return [(key.removeprefix(prefix), from_micros(int(value))) for key, value in stored]
+
     async def start(self, port: int = 0) -> int:
         """Serve on `port` (any free one for 0), and dispatch what the journal held."""
         for queue in self._queues.values():
             for record in list(queue.tasks.values()):
                 queue.add(record)
-        methods: dict[Callable[[Any], Any], tuple[Any, Any]] = {
+        methods: Methods = {
             self.create_queue: (tasks_v2.CreateQueueRequest, tasks_v2.Queue),
             self.get_queue: (tasks_v2.GetQueueRequest, tasks_v2.Queue),
             self.list_queues: (tasks_v2.ListQueuesRequest, tasks_v2.ListQueuesResponse),
@@ -72,9 +90,13 @@ class Tasks:
             self.delete_task: (tasks_v2.DeleteTaskRequest, Empty),
             self.run_task: (tasks_v2.RunTaskRequest, tasks_v2.Task),
         }
-        return await self._server.start(
-            [handlers("google.cloud.tasks.v2.CloudTasks", methods)], port
-        )
+        methods |= self._policies.methods() | self._batches.methods()
+        services = [
+            handlers("google.cloud.tasks.v2.CloudTasks", methods),
+            self._batches.operations_service(),
+            locations_service(),
+        ]
+        return await self._server.start(services, port)
 
     async def stop(self) -> None:
         await self._server.stop()
@@ -85,15 +107,20 @@ class Tasks:
     def create_queue(self, request: Any) -> Any:
         rules.check_location(request.parent)
         rules.check_queue_name(request.queue.name)
-        if not request.queue.name.startswith(f"{request.parent}/queues/"):
-            raise invalid("The queue's name must begin with the parent.")
-        if request.queue.name in self._queues:
+        name = request.queue.name
+        if rules.location_of(name) != request.parent:
+            raise invalid(f"{name} must begin with {request.parent}.")
+        if name in self._queues:
             raise Refused(grpc.StatusCode.ALREADY_EXISTS, "Queue already exists")
-        message = QueueMessage(name=request.queue.name, state=tasks_v2.Queue.State.RUNNING)
-        for name in _QUEUE_FIELDS:
-            if request.queue.HasField(name):
-                getattr(message, name).CopyFrom(getattr(request.queue, name))
-        _refuse_queue_target(request.queue)
+        if self._deleted.get(name, _LONG_AGO) > self._ground.clock.now():
+            raise Refused(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "The queue cannot be created because a queue with this name existed too recently.",
+            )
+        message = QueueMessage(name=name, state=tasks_v2.Queue.State.RUNNING)
+        for field in _QUEUE_FIELDS:
+            if request.queue.HasField(field):
+                getattr(message, field).CopyFrom(getattr(request.queue, field))
         rules.complete_queue(message)
         self._save_queue(message)
         self._open(message)
@@ -104,21 +131,25 @@ class Tasks:
 
     def list_queues(self, request: Any) -> Any:
         rules.check_location(request.parent)
-        state = _state_filter(request.filter)
+        holds = parse_filter(request.filter, QueueMessage)
         found = [
             queue.message
             for name, queue in self._queues.items()
-            if name.startswith(f"{request.parent}/queues/") and state in (None, queue.message.state)
+            if rules.location_of(name) == request.parent and holds(queue.message)
         ]
         cut, token = page(
-            found, lambda queue: str(queue.name), request.page_size, request.page_token, 9800
+            found,
+            lambda queue: str(queue.name),
+            request.page_size,
+            request.page_token,
+            9800,
+            scope=f"{request.parent} {request.filter}",
         )
         return tasks_v2.ListQueuesResponse.pb()(queues=cut, next_page_token=token)
 
     def update_queue(self, request: Any) -> Any:
         """Change settings; a queue that does not exist is created, as the service does."""
         rules.check_queue_name(request.queue.name)
-        _refuse_queue_target(request.queue)
         queue = self._queues.get(request.queue.name)
         if queue is None:
             parent = request.queue.name.partition("/queues/")[0]
@@ -134,10 +165,16 @@ class Tasks:
         return message
 
     def delete_queue(self, request: Any) -> Any:
-        queue = self._queue(request.name)
+        rules.check_queue_name(request.name)
+        if request.name not in self._queues:
+            raise not_found()
+        until = self._ground.clock.now() + rules.QUEUE_REST
         with self._journal.batch():
-            self._drop_tasks(queue)
+            self._drop_tasks(self._queues[request.name])
+            self._policies.forget(request.name)
             self._journal.delete(f"queue/{request.name}")
+            self._journal.put(f"deleted/{request.name}", str(micros(until)).encode())
+        self._deleted[request.name] = until
         del self._queues[request.name]
         return Empty()
 
@@ -157,22 +194,24 @@ class Tasks:
 
     def create_task(self, request: Any) -> Any:
         """Add a task. One that is due now is under way before this returns."""
-        queue = self._queue(request.parent, grpc.StatusCode.FAILED_PRECONDITION)
-        now = self._ground.clock.now()
+        rules.check_queue_name(request.parent)
+        _check_view(request.response_view)
         task = TaskMessage()
         task.CopyFrom(request.task)
         for output in ("create_time", "first_attempt", "last_attempt", "view"):
             task.ClearField(output)
         task.dispatch_count = task.response_count = 0
         is_named = bool(task.name)
-        task.name = task.name or f"{request.parent}/tasks/{uuid.uuid4().int}"
-        self._check_free(task.name, request.parent)
-        rules.check_task(task, now)
-        stamp(task.create_time, now.replace(microsecond=0))
-        if task.schedule_time.ToMicroseconds() < micros(now):
-            stamp(task.schedule_time, now)
-        if not task.dispatch_deadline.ToTimedelta():
-            task.dispatch_deadline.FromTimedelta(rules.DEFAULT_DEADLINE)
+        task.name = task.name or f"{request.parent}/tasks/{uuid.uuid4().int % 10**20:020d}"
+        rules.check_task_name(task.name)
+        if rules.queue_of(task.name) != request.parent:
+            raise invalid(
+                f"The queue name from request ('{request.parent}') must be the same as the queue"
+                f" name in the named task ('{rules.queue_of(task.name)}')."
+            )
+        queue = self._queue(request.parent)
+        self._check_free(task.name, queue)
+        rules.complete_task(task, self._ground.clock.now())
         record = Record(task, next(self._numbers), is_named)
         self._save_task(record)
         answer = _view(task, request.response_view)
@@ -180,25 +219,36 @@ class Tasks:
         return answer
 
     def get_task(self, request: Any) -> Any:
+        _check_view(request.response_view)
         return _view(self._record(request.name).task, request.response_view)
 
     def list_tasks(self, request: Any) -> Any:
+        _check_view(request.response_view)
         queue = self._queue(request.parent)
         tasks = [record.task for record in queue.tasks.values()]
         cut, token = page(
-            tasks, lambda task: str(task.name), request.page_size, request.page_token, 1000
+            tasks,
+            lambda task: str(task.name),
+            request.page_size,
+            request.page_token,
+            1000,
+            scope=request.parent,
         )
         shown = [_view(task, request.response_view) for task in cut]
         return tasks_v2.ListTasksResponse.pb()(tasks=shown, next_page_token=token)
 
     def delete_task(self, request: Any) -> Any:
-        record = self._record(request.name)
-        self._queues[rules.queue_of(request.name)].remove(record)
-        self._drop(record)
+        self._delete(request.name)
         return Empty()
+
+    def _delete(self, name: str) -> None:
+        record = self._record(name)
+        self._queues[rules.queue_of(name)].remove(record)
+        self._drop(record)
 
     def run_task(self, request: Any) -> Any:
         """Dispatch now, whatever limits and state; answers the task as it is dispatched."""
+        _check_view(request.response_view)
         record = self._record(request.name)
         self._queues[rules.queue_of(request.name)].run(record)
         return _view(record.task, request.response_view)
@@ -222,29 +272,33 @@ class Tasks:
         kept.CopyFrom(message)
         self._queues[message.name] = Queue(self._ground, kept, self._save_task, self._finish)
 
-    def _queue(self, name: str, missing: grpc.StatusCode = grpc.StatusCode.NOT_FOUND) -> Queue:
+    def _queue(self, name: str) -> Queue:
         rules.check_queue_name(name)
         if name not in self._queues:
-            raise Refused(missing, "Queue does not exist.")
-        return self._queues[name]
+            raise not_found(
+                "Queue does not exist. If you just created the queue, wait at least a minute for"
+                " the queue to initialize."
+            )
+        queue = self._queues[name]
+        queue.expire()
+        return queue
 
     def _record(self, name: str) -> Record:
         rules.check_task_name(name)
         queue = self._queues.get(rules.queue_of(name))
-        if queue is not None and name in queue.tasks:
-            return queue.tasks[name]
+        if queue is not None:
+            queue.expire()
+            if name in queue.tasks:
+                return queue.tasks[name]
         if self._is_resting(name):
             raise not_found(
                 "The task no longer exists, though a task with this name existed recently. The task"
-                " either executed successfully or was deleted."
+                " either successfully completed or was deleted."
             )
-        raise not_found("Task does not exist.")
+        raise not_found()
 
-    def _check_free(self, name: str, parent: str) -> None:
-        rules.check_task_name(name)
-        if rules.queue_of(name) != parent:
-            raise invalid("The task's name must begin with the name of its queue.")
-        if name in self._queues[parent].tasks:
+    def _check_free(self, name: str, queue: Queue) -> None:
+        if name in queue.tasks:
             raise Refused(grpc.StatusCode.ALREADY_EXISTS, "Requested entity already exists")
         if self._is_resting(name):
             raise Refused(
@@ -255,9 +309,12 @@ class Tasks:
     def _is_resting(self, name: str) -> bool:
         now = self._ground.clock.now()
         while self._resting and (oldest := next(iter(self._resting.items())))[1] <= now:
-            del self._resting[oldest[0]]
-            self._journal.delete(f"rest/{oldest[0]}")
+            self._release(oldest[0])
         return name in self._resting
+
+    def _release(self, name: str) -> None:
+        del self._resting[name]
+        self._journal.delete(f"rest/{name}")
 
     def _drop(self, record: Record) -> None:
         """Take a task out of the journal; a name the caller chose stays taken for a while."""
@@ -298,7 +355,7 @@ def _view(task: Any, view: int) -> Any:
     shown.CopyFrom(task)
     shown.view = view or tasks_v2.Task.View.BASIC
     if shown.view == tasks_v2.Task.View.BASIC:
-        shown.http_request.body = b""
+        getattr(shown, shown.WhichOneof("message_type")).ClearField("body")
     return shown
 
 
@@ -307,7 +364,7 @@ def _pending(record: Record) -> dict[str, Any]:
     return {
         "name": record.name,
         "schedule_time": task.schedule_time.ToJsonString(),
-        "url": task.http_request.url,
+        "url": task.http_request.url or task.app_engine_http_request.relative_uri,
         "attempts": task.dispatch_count,
         "last_status": record.previous or record.reason or None,
     }
@@ -319,25 +376,14 @@ def _by_time(queue: Queue) -> list[Record]:
     )
 
 
-def _state_filter(text: str) -> int | None:
-    """The state of a filter such as `state: PAUSED`, the only kind that is served."""
-    if not text.strip():
-        return None
-    field, _, value = text.replace("=", ":").partition(":")
-    states = tasks_v2.Queue.State.__members__
-    if field.strip() != "state" or value.strip() not in states:
-        raise Refused(grpc.StatusCode.UNIMPLEMENTED, f'The filter "{text}" is not served.')
-    return int(states[value.strip()])
-
-
-def _refuse_queue_target(queue: Any) -> None:
-    if queue.HasField("http_target") or queue.HasField("app_engine_routing_override"):
-        raise Refused(grpc.StatusCode.UNIMPLEMENTED, "Targets of queues are not served.")
+def _check_view(view: int) -> None:
+    if view not in tuple(tasks_v2.Task.View):
+        raise invalid(f"{view} is no view of a task.")
 
 
 def _merge_queue(source: Any, destination: Any, paths: list[str]) -> None:
     """Copy the fields of an update mask, or all that may be changed; others are output only."""
-    mask = field_mask_pb2.FieldMask(paths=paths or _QUEUE_FIELDS)
+    mask = field_mask_pb2.FieldMask(paths=paths if paths and paths != ["*"] else _QUEUE_FIELDS)
     if not mask.IsValidForDescriptor(QueueMessage.DESCRIPTOR):
         raise invalid("The update mask names unknown fields.")
     mask.paths[:] = [path for path in mask.paths if path.split(".")[0] in _QUEUE_FIELDS]

@@ -3,20 +3,22 @@
 import asyncio
 import json
 import math
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
+import grpc
 from google.cloud import tasks_v2
 
-from emulators import http_target
 from emulators.agenda import Entry
 from emulators.engine import Ground
 from emulators.faults import FaultKind
-from emulators.http_target import Reply
-from emulators.tasks import rules
+from emulators.http_target import Reply, backoff
+from emulators.tasks import calls, rules
 from emulators.unary import stamp
 
 TaskMessage: Any = tasks_v2.Task.pb()
@@ -38,6 +40,9 @@ class Record:
     previous: int | None = None
     """HTTP status of the last response, if the last attempt got one."""
     reason: str = ""
+    """How the last attempt failed."""
+    forced: datetime | None = None
+    """When RunTask was called, if the attempt under way is its."""
     entry: Entry | None = None
     is_ready: bool = False
     is_gone: bool = False
@@ -87,6 +92,7 @@ class Queue:
     finish: Callable[[Record, Reply], None]
     """Called once when a task was executed or given up, with the last reply."""
     tasks: dict[str, Record] = field(default_factory=dict)
+    """By name, oldest first."""
     _ready: deque[Record] = field(default_factory=deque)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _refill: Entry | None = None
@@ -112,11 +118,22 @@ class Queue:
     def run(self, record: Record) -> None:
         """Dispatch a task at once, whatever its time and the queue's limits and state."""
         self._unschedule(record)
-        stamp(record.task.schedule_time, self.ground.clock.now())
+        record.forced = self.ground.clock.now()
+        stamp(record.task.schedule_time, record.forced)
         self._start(record)
+
+    def expire(self) -> None:
+        """Delete the tasks that are too old, dispatched or not."""
+        now = self.ground.clock.now()
+        while self.tasks:
+            oldest = next(iter(self.tasks.values()))
+            if rules.expiry(oldest.task) > now:
+                return
+            self._end(oldest, Reply(None, grpc.StatusCode.CANCELLED, "The task was too old."))
 
     def pump(self) -> None:
         """Start what is ready, within the queue's limits."""
+        self.expire()
         limits = self.message.rate_limits
         while self._ready and self.is_running and self._refill is None:
             if not self._ready[0].is_ready:
@@ -190,17 +207,19 @@ class Queue:
         self._running.add(attempt)
 
     async def _attempt(self, record: Record) -> None:
-        request = record.task.http_request
-        headers = self._headers(record)
-        deadline = record.task.dispatch_deadline.ToTimedelta() or rules.DEFAULT_DEADLINE
-        reply = await http_target.dispatch(self.ground, request, request.url, headers, deadline)
-        if reply.ok and self.ground.faults.strike("tasks", request.url, FaultKind.DUPLICATE):
-            await http_target.dispatch(self.ground, request, request.url, headers, deadline)
+        facts = self._facts(record)
+        reply = await calls.send(self.ground, self.message, record.task, facts)
+        if reply.ok and self._is_doubled(record):
+            await calls.send(self.ground, self.message, record.task, facts)
         if (current := asyncio.current_task()) is not None:
             self._running.discard(current)
         if not record.is_gone:
             self._conclude(record, reply)
         self.pump()
+
+    def _is_doubled(self, record: Record) -> bool:
+        url = record.task.http_request.url
+        return self.ground.faults.strike("tasks", url, FaultKind.DUPLICATE) is not None
 
     def _conclude(self, record: Record, reply: Reply) -> None:
         task, now = record.task, self.ground.clock.now()
@@ -216,12 +235,16 @@ class Queue:
         if reply.ok or rules.is_exhausted(retry, task.dispatch_count, now - first):
             self._end(record, reply)
             return
-        wait = http_target.backoff(
-            retry.min_backoff, retry.max_backoff, retry.max_doublings, task.dispatch_count
+        wait = backoff(
+            retry.min_backoff.ToTimedelta(),
+            retry.max_backoff.ToTimedelta(),
+            retry.max_doublings,
+            task.dispatch_count,
         )
-        wait = max(wait, _retry_after(reply))
-        again = now + timedelta(seconds=wait)
-        if again > task.create_time.ToDatetime(UTC) + rules.RETENTION:
+        since, record.forced = record.forced or now, None
+        wait = min(max(wait, _retry_after(reply, now)), rules.RETENTION)
+        again = max(since + wait, now)
+        if again > rules.expiry(task):
             self._end(record, reply)
             return
         stamp(task.schedule_time, again)
@@ -232,25 +255,34 @@ class Queue:
         self.remove(record)
         self.finish(record, reply)
 
-    def _headers(self, record: Record) -> dict[str, str]:
+    def _facts(self, record: Record) -> dict[str, str]:
+        """The headers about an attempt, by their names without X-CloudTasks- or X-AppEngine-."""
         task = record.task
+        is_http = task.WhichOneof("message_type") == "http_request"
         eta = task.schedule_time
-        headers = {
-            "User-Agent": "Google-Cloud-Tasks",
-            "X-CloudTasks-QueueName": self._id,
-            "X-CloudTasks-TaskName": record.name.rpartition("/")[2],
-            "X-CloudTasks-TaskRetryCount": str(task.dispatch_count - 1),
-            "X-CloudTasks-TaskExecutionCount": str(record.executions),
-            "X-CloudTasks-TaskETA": f"{eta.seconds}.{eta.nanos // 1000:06d}",
+        facts = {
+            "QueueName": self._id,
+            "TaskName": record.name.rpartition("/")[2],
+            "TaskRetryCount": str(task.dispatch_count - 1),
+            "TaskExecutionCount": str(record.executions if is_http else task.response_count),
+            "TaskETA": f"{eta.seconds}.{eta.nanos // 1000:06d}",
         }
-        if record.previous is not None:
-            headers["X-CloudTasks-TaskPreviousResponse"] = str(record.previous)
-        if record.reason:
-            headers["X-CloudTasks-TaskRetryReason"] = record.reason
-        return headers
+        if record.reason:  # as recorded from the service, where the reason of HTTP tasks is empty
+            silence = (504, "") if is_http else (0, "Instance Unavailable")
+            answer = (record.previous, "" if is_http else "App Error")
+            previous, reason = silence if record.previous is None else answer
+            facts |= {"TaskPreviousResponse": str(previous), "TaskRetryReason": reason}
+        return facts
 
 
-def _retry_after(reply: Reply) -> float:
-    """The seconds a worker asks for; the services consider them on 429 and 503."""
-    text = reply.headers.get("Retry-After", "")
-    return float(text) if reply.status in (429, 503) and text.isdigit() else 0
+def _retry_after(reply: Reply, now: datetime) -> timedelta:
+    """The wait a worker asks for, in seconds or as an HTTP date; considered on 429 and 503."""
+    text = reply.headers.get("Retry-After", "").strip()
+    if reply.status not in (429, 503) or not text:
+        return timedelta()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return timedelta(seconds=int(text))
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC) - now
+    except (ValueError, TypeError, OverflowError):
+        return timedelta()

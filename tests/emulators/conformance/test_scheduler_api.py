@@ -48,6 +48,20 @@ def test_new_job_gets_the_defaults(client: SchedulerClient, loop: Loop) -> None:
     "fields",
     [
         {"schedule": "every day"},
+        {"schedule": ""},
+        {"schedule": "every 7 minutes synchronized"},
+        {"schedule": "every moonday 09:00"},
+        {"schedule": "6th monday of month 09:00"},
+        {"schedule": "every day 24:00"},
+        {"schedule": "1,32 of month 09:00"},
+        {"http_target": {"uri": ""}},
+        {"http_target": {"uri": URL, "headers": {"X": "y" * 81920}}},
+        {"http_target": {"uri": URL, "oidc_token": {"audience": "a"}}},
+        {"retry_config": {"retry_count": -1}},
+        {"retry_config": {"max_doublings": -1}},
+        {"retry_config": {"min_backoff_duration": {"seconds": -1}}},
+        {"attempt_deadline": {"seconds": 14}},
+        {"attempt_deadline": {"seconds": -1}},
         {"schedule": "* * * *"},
         {"schedule": "* * * * * *"},
         {"schedule": "60 * * * *"},
@@ -78,7 +92,10 @@ def test_bad_job_is_refused(client: SchedulerClient, fields: dict[str, Any]) -> 
         {},
         {"pubsub_target": {"topic_name": "ticks", "data": b"x"}},
         {"pubsub_target": {"topic_name": TOPIC}},
-        {"app_engine_http_target": {"relative_uri": "/x"}},
+        {"pubsub_target": {"topic_name": "projects/other/topics/ticks", "data": b"x"}},
+        {"app_engine_http_target": {"relative_uri": "x"}},
+        {"app_engine_http_target": {"http_method": "PATCH"}},
+        {"app_engine_http_target": {"http_method": "GET", "body": b"x"}},
     ],
 )
 def test_job_without_a_usable_target_is_refused(
@@ -167,6 +184,81 @@ def test_missing_pubsub_shows_in_the_status(client: SchedulerClient, loop: Loop)
     name = client.create_job("hourly", "0 * * * *", pubsub_target=target)
     loop.advance(hours=1)
     assert client.api.get_job(name=name).status.code == 14
+
+
+def test_new_job_shows_its_target_completed(client: SchedulerClient) -> None:
+    target = {"body": b"x", "headers": {"user-agent": "me"}}
+    job = client.api.get_job(name=client.create_job("daily", "0 9 * * *", URL, target=target))
+    assert job.http_target.http_method == scheduler_v1.HttpMethod.POST
+    assert dict(job.http_target.headers) == {
+        "User-Agent": "Google-Cloud-Scheduler",
+        "Content-Type": "application/octet-stream",
+    }
+    assert job.http_target.body == b"x"
+
+
+def test_app_engine_job_shows_its_routing(client: SchedulerClient) -> None:
+    target = {"app_engine_routing": {"service": "worker"}, "relative_uri": "/tick"}
+    name = client.create_job("daily", "0 9 * * *", app_engine_http_target=target)
+    seen = client.api.get_job(name=name).app_engine_http_target
+    assert seen.app_engine_routing.host == "worker.clinicloop-local.appspot.com"
+    assert seen.headers["User-Agent"].startswith("AppEngine-Google")
+
+
+def test_unnamed_job_gets_a_name(client: SchedulerClient) -> None:
+    job = scheduler_v1.Job(schedule="* * * * *", http_target={"uri": URL})
+    made = client.api.create_job(parent=LOCATION, job=job)
+    assert client.api.get_job(name=made.name).name == made.name
+    assert made.name.startswith(f"{LOCATION}/jobs/")
+
+
+def test_job_of_another_location_is_refused(client: SchedulerClient) -> None:
+    name = "projects/clinicloop-local/locations/europe-west1/jobs/j"
+    job = scheduler_v1.Job(name=name, schedule="* * * * *", http_target={"uri": URL})
+    with pytest.raises(exceptions.InvalidArgument):
+        client.api.create_job(parent=LOCATION, job=job)
+
+
+def test_update_of_an_unknown_job_is_not_found(client: SchedulerClient) -> None:
+    job = scheduler_v1.Job(name=job_name("nobody"), schedule="* * * * *")
+    with pytest.raises(exceptions.NotFound):
+        client.api.update_job(job=job)
+
+
+def test_update_cannot_change_what_is_output_only(client: SchedulerClient) -> None:
+    name = client.create_job("daily", "0 9 * * *", URL)
+    job = scheduler_v1.Job(name=name, state=scheduler_v1.Job.State.PAUSED)
+    updated = client.api.update_job(job=job, update_mask=FieldMask(paths=["state"]))
+    assert updated.state == scheduler_v1.Job.State.ENABLED
+
+
+def test_update_keeps_a_paused_job_paused(client: SchedulerClient) -> None:
+    name = client.create_job("daily", "0 9 * * *", URL)
+    client.api.pause_job(name=name)
+    job = scheduler_v1.Job(name=name, schedule="0 10 * * *")
+    updated = client.api.update_job(job=job, update_mask=FieldMask(paths=["schedule"]))
+    assert updated.state == scheduler_v1.Job.State.PAUSED
+    assert "schedule_time" not in updated
+
+
+def test_page_token_of_another_list_is_refused(client: SchedulerClient) -> None:
+    for letter in "ab":
+        client.create_job(letter, "0 9 * * *", URL)
+    first = next(client.api.list_jobs(request={"parent": LOCATION, "page_size": 1}).pages)
+    parent = "projects/clinicloop-local/locations/europe-west1"
+    for request in (
+        {"parent": parent, "page_token": first.next_page_token},
+        {"parent": LOCATION, "page_token": "no token"},
+        {"parent": LOCATION, "page_size": -1},
+        {"parent": "projects/clinicloop-local"},
+    ):
+        with pytest.raises(exceptions.InvalidArgument):
+            list(client.api.list_jobs(request=request))
+
+
+def test_locations_are_listed(client: SchedulerClient) -> None:
+    answer = client.api.list_locations({"name": "projects/clinicloop-local"})
+    assert LOCATION in [location.name for location in answer.locations]
 
 
 def _next_hour(job: Any) -> int:
