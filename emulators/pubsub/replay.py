@@ -40,7 +40,7 @@ class Replay:
     def create_snapshot(self, request: Proto) -> Proto:
         subscription = self._broker.subscription(request.subscription)
         project = subscription.name.partition("/subscriptions/")[0]
-        name = request.name or f"{project}/snapshots/{self._broker.random_id()}"
+        name = request.name or f"{project}/snapshots/snapshot-{self._broker.random_id()}"
         rules.check_name("snapshots", name)
         rules.check_labels(request.labels)
         config = Snapshot(name=name, labels=request.labels)

@@ -150,7 +150,7 @@ class Schemas:
         if request.schema.name not in ("", request.name):
             raise invalid("The schema's name is not that of the request.")
         _check_definition(request.schema)
-        if request.schema.type != present.type:
+        if request.schema.type_ != present.type_:
             raise invalid("The type of a schema cannot change between revisions.")
         return self._add(request.name, request.schema)
 
@@ -204,7 +204,7 @@ class Schemas:
         if settings.schema == DELETED_SCHEMA:
             return
         revisions = self._of(settings.schema)
-        if revisions[-1].type != _AVRO:
+        if revisions[-1].type_ != _AVRO:
             raise unsupported("Topics with a Protocol Buffers schema are not supported.")
         _check_encoding(settings.encoding)
         for revision_id in (settings.first_revision_id, settings.last_revision_id):
@@ -246,7 +246,7 @@ class Schemas:
         raise invalid(f"Request contains a message that does not fit the schema: {reason}.")
 
     def _check(self, schema: Proto, data: bytes, encoding: int) -> None:
-        if schema.type != _AVRO:
+        if schema.type_ != _AVRO:
             raise unsupported("Messages are not checked against Protocol Buffers schemas.")
         avro = self._parsed.get(schema.definition)
         if avro is None:
@@ -263,11 +263,11 @@ def _check_encoding(encoding: int) -> None:
 
 
 def _check_definition(schema: Proto) -> None:
-    if schema.type not in (_AVRO, _PROTOBUF):
+    if schema.type_ not in (_AVRO, _PROTOBUF):
         raise invalid("Invalid schema type.")
     if len(schema.definition.encode()) > MOST_DEFINITION_BYTES:
         raise invalid(f"A schema definition has at most {MOST_DEFINITION_BYTES} bytes.")
-    if schema.type == _AVRO:
+    if schema.type_ == _AVRO:
         try:
             parse(schema.definition)
         except InvalidAvro as error:

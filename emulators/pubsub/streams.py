@@ -25,6 +25,8 @@ from emulators.pubsub.wire import (
 
 MESSAGES_PER_RESPONSE = 1000
 BYTES_PER_RESPONSE = 4 << 20
+LINGER_SECONDS = 0.003
+"""Real time from an arrival to its delivery: publishers hear of their success before that."""
 _FIRST_ONLY = (
     "subscription",
     "client_id",
@@ -157,6 +159,7 @@ class StreamingPull:
                 yield response
             else:
                 await changed.wait()
+                await asyncio.sleep(LINGER_SECONDS)
 
     def _obstacle(self, subscription: Subscription) -> Refused | None:
         """Why its streams must end: deleted, detached or turned into a push subscription."""
