@@ -15,6 +15,7 @@ from zlib import crc32
 from emulators.agenda import Agenda, Entry
 from emulators.clock import from_micros, micros
 from emulators.pubsub.deliveries import Outcome
+from emulators.pubsub.disturbances import Disturbances
 from emulators.pubsub.filters import compile_filter
 from emulators.pubsub.leases import Holder, Lease, Leases
 from emulators.pubsub.messages import Message
@@ -30,13 +31,13 @@ class Standing:
     __slots__ = (
         "acked",
         "due",
+        "duplicated",
         "entry",
         "failures",
         "lease",
         "line",
         "message",
         "out",
-        "reordered",
     )
 
     def __init__(self, message: Message, failures: int = 0, due: datetime | None = None) -> None:
@@ -46,7 +47,7 @@ class Standing:
         self.line: Line | None = None
         self.out = False
         self.acked = False
-        self.reordered = False
+        self.duplicated = False
         self.entry: Entry | None = None
         self.lease: Lease | None = None
 
@@ -91,6 +92,7 @@ class Keeper(Protocol):
     """What a subscription asks of the broker."""
 
     agenda: Agenda
+    disturbances: Disturbances
 
     def keep(self, subscription: "Subscription", standing: Standing) -> None:
         """Write down failures and due time."""
@@ -206,11 +208,6 @@ class Subscription:
             self._done(standing)
             return False
         return True
-
-    def postpone(self, standing: Standing, seconds: float) -> None:
-        """Put an unordered standing that was taken back behind its followers."""
-        standing.out = False
-        self._delay(standing, self._keeper.agenda.clock.now() + timedelta(seconds=seconds))
 
     # What comes back
 
@@ -330,9 +327,29 @@ class Subscription:
     def acknowledge(self, ack_ids: Iterable[str]) -> None:
         """Unknown and expired ack ids are passed over, as documented."""
         for ack_id in ack_ids:
-            if (lease := self.leases.get(ack_id)) is not None:
-                self._keeper.note(self, lease.standing, Outcome.ACKED)
+            if (lease := self.leases.get(ack_id)) is None:
+                continue
+            self._keeper.note(self, lease.standing, Outcome.ACKED)
+            if self.duplicates(lease.standing):
+                self._again(lease.standing)
+            else:
                 self.ack(lease.standing)
+
+    def duplicates(self, standing: Standing) -> bool:
+        """Whether a fault delivers it twice, which exactly-once delivery rules out."""
+        spared = self.exactly_once or standing.duplicated
+        return not spared and self._keeper.disturbances.duplicates(self.topic)
+
+    def _again(self, standing: Standing) -> None:
+        """Deliver it once more at once, although nothing has failed."""
+        self._end_lease(standing)
+        standing.duplicated = True
+        standing.due = None
+        if standing.line is not None:
+            self._give_back(standing.line, standing)
+        else:
+            standing.out = False
+            self._offer(standing)
 
     def modify(self, ack_ids: Iterable[str], seconds: int) -> None:
         """Move deadlines to `seconds` from now; 0 is a nack."""

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import aiohttp
 
 from emulators.engine import Ground
-from emulators.faults import FaultKind
 from emulators.pubsub.deliveries import Outcome
 from emulators.pubsub.delivery import Standing, Subscription
 from emulators.pubsub.messages import timestamp_text
@@ -16,7 +15,6 @@ from emulators.pubsub.resources import Broker
 
 WORKERS = 16
 ACKNOWLEDGING = frozenset({102, 200, 201, 202, 204})
-REORDER_SECONDS = 1.0
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -52,16 +50,8 @@ class Pusher:
             subscription.workers -= 1
 
     async def _deliver(self, subscription: Subscription, standing: Standing) -> None:
-        kinds = [FaultKind.DUPLICATE]
-        if not standing.message.ordering_key and not standing.reordered:
-            kinds.append(FaultKind.REORDER)
-        fault = self._ground.faults.strike("pubsub", standing.message.topic, *kinds)
-        if fault is FaultKind.REORDER:
-            standing.reordered = True
-            subscription.postpone(standing, REORDER_SECONDS)
-            return
         acked = await self._attempt(subscription, standing)
-        if fault is FaultKind.DUPLICATE:
+        if subscription.duplicates(standing):
             acked = await self._attempt(subscription, standing) or acked
         if acked:
             self._broker.expirations.active(subscription.name)

@@ -15,6 +15,7 @@ from emulators.pubsub import rules
 from emulators.pubsub.archive import Archive
 from emulators.pubsub.deliveries import Delivery, DeliveryLog, Outcome
 from emulators.pubsub.delivery import Standing, Subscription
+from emulators.pubsub.disturbances import Disturbances
 from emulators.pubsub.expiration import Expirations
 from emulators.pubsub.iam import Policies
 from emulators.pubsub.messages import Message, timestamp_text
@@ -34,6 +35,7 @@ class Broker:
         self.log = DeliveryLog()
         self.topics: dict[str, Proto] = {}
         self.subscriptions: dict[str, Subscription] = {}
+        self.disturbances = Disturbances(ground)
         self._ground = ground
         self._wake = wake
         self._by_topic: dict[str, list[Subscription]] = {}
@@ -227,6 +229,8 @@ class Broker:
         ]
         self._write(topic, messages, wanted)
         for standing, subscription in wanted:
+            in_line = subscription.ordered and bool(standing.message.ordering_key)
+            standing.due = self.disturbances.held_back(topic, ordered=in_line)
             subscription.add(standing)
         return [message.id for message in messages]
 
