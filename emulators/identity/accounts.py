@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from emulators.identity.factors import Factor
+from emulators.identity.factors import Factor, is_phone
 from emulators.identity.passwords import Password
 from emulators.identity.wire import Body, Refused
 from emulators.journal import Journal
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*\.?")
-_PHONE = re.compile(r"\+[1-9]\d{4,14}")
 _LONGEST_CLAIMS = 1000  # characters, a documented limit of custom claims
 RESERVED_CLAIMS = frozenset(
     {
@@ -154,7 +153,7 @@ def checked_email(email: str) -> str:
 
 
 def checked_phone(number: str) -> str:
-    if not _PHONE.fullmatch(number):
+    if not is_phone(number):
         raise Refused("INVALID_PHONE_NUMBER : Invalid format.")
     return number
 

@@ -9,7 +9,7 @@ from typing import Any
 from emulators.identity.wire import Body, Refused
 
 MOST = 5  # of one account; Google documents that there is a limit, not which
-_PHONE = re.compile(r"\+[1-9]\d{4,14}")
+_PHONE = re.compile(r"\+[1-9][0-9]{4,14}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class Factor:
             "enrolledAt": self.enrolled_at,
             **named,
         }
+
+
+def is_phone(number: str) -> bool:
+    """Whether it is written as E.164 has it, plus sign included."""
+    return _PHONE.fullmatch(number) is not None
 
 
 def new_id() -> str:
@@ -120,7 +125,7 @@ def imported_factors(
         phone = item.text("phoneInfo")
         if not phone:
             raise ValueError("Second factor not supported.")
-        if not _PHONE.fullmatch(phone):
+        if not is_phone(phone):
             raise ValueError("Phone number format is invalid")
         enrollment_id = item.text("mfaEnrollmentId") or new_id()
         if enrollment_id in made:
@@ -154,7 +159,7 @@ def _set(held: Factor | None, item: Body, phone: str, now: str) -> Factor:
 
 def _mfa_phone(item: Body) -> str:
     phone = item.text("phoneInfo")
-    if not _PHONE.fullmatch(phone):
+    if not is_phone(phone):
         raise Refused("INVALID_MFA_PHONE_NUMBER : Invalid format.")
     return phone
 

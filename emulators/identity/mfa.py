@@ -5,7 +5,7 @@ https://cloud.google.com/identity-platform/docs/admin/enabling-totp-mfa
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from emulators.clock import micros
@@ -13,6 +13,7 @@ from emulators.identity import phone, totp
 from emulators.identity.accounts import Account, checked_phone, timestamp
 from emulators.identity.directory import Directory
 from emulators.identity.factors import Factor, added, new_id
+from emulators.identity.mfa_rules import Rules
 from emulators.identity.phone import Texts
 from emulators.identity.routing import V2, Call, Route
 from emulators.identity.sessions import FirstFactor
@@ -23,38 +24,7 @@ from emulators.identity.wire import Body, Refused
 LIFE = 600  # seconds for the next step of an enrolment or a sign-in; Google documents no figure
 _RECENT = 300  # seconds since the sign-in within which factors may be changed
 _INELIGIBLE = frozenset({"anonymous", "phone", "custom", "gc.apple.com"})
-_ON = frozenset({"ENABLED", "MANDATORY"})
-_DEFAULT_ADJACENT, _MOST_ADJACENT = 5, 10
 _NO_FACTOR_NAMED = "MISSING_MFA_ENROLLMENT_ID : No second factor identifier is provided."
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Which second factors a project or tenant allows: its `MultiFactorAuthConfig`."""
-
-    phone: bool
-    totp: bool
-    adjacent: int
-
-    @classmethod
-    def of(cls, config: dict[str, Any]) -> "Rules":
-        """SMS is on by the configuration's own state. An app is on by the state of its provider,
-        unless everything is explicitly disabled: the documented way to enable it sets no other.
-        """
-        state = config.get("state")
-        adjacent = None
-        for provider in config.get("providerConfigs") or []:
-            if provider.get("state") in _ON and "totpProviderConfig" in provider:
-                found = (provider["totpProviderConfig"] or {}).get("adjacentIntervals")
-                adjacent = _DEFAULT_ADJACENT if found is None else int(found)
-        return cls(
-            phone=state in _ON and "PHONE_SMS" in (config.get("enabledProviders") or []),
-            totp=adjacent is not None and state != "DISABLED",
-            adjacent=min(max(adjacent or 0, 0), _MOST_ADJACENT),
-        )
-
-    def allow(self, kind: str) -> bool:
-        return self.phone if kind == "phone" else self.totp
 
 
 class SecondFactors:
@@ -70,14 +40,14 @@ class SecondFactors:
 
     def challenge(self, silo: Silo, account: Account, first: FirstFactor) -> dict[str, Any] | None:
         """What is sent instead of tokens to a person with second factors, None without any."""
-        rules = Rules.of(silo.settings.mfa)
-        usable = [factor for factor in account.mfa or () if rules.allow(factor.kind)]
-        if not usable or first.provider in _INELIGIBLE:
+        if not account.mfa or first.provider in _INELIGIBLE:
+            return None
+        if not Rules.of(silo.settings.mfa).asked:
             return None
         ticket = self._pending.issue(silo=silo.key, localId=account.local_id, first=asdict(first))
         return {
             "mfaPendingCredential": ticket.token,
-            "mfaInfo": [factor.hinted() for factor in usable],
+            "mfaInfo": [factor.hinted() for factor in account.mfa],
         }
 
     def start_enrollment(self, call: Call) -> dict[str, Any]:

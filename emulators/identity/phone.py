@@ -5,12 +5,14 @@ The texts are not sent: they lie in the engine's in-box and, while they are good
 """
 
 import hmac
+import re
 import secrets
 from dataclasses import replace
 from typing import Any
 
 from emulators.identity.accounts import Account, checked_phone
 from emulators.identity.directory import Directory
+from emulators.identity.factors import is_phone
 from emulators.identity.routing import EMULATOR, V1, V2, Access, Call, Route, for_people
 from emulators.identity.sessions import FirstFactor
 from emulators.identity.silo import Silo
@@ -18,6 +20,7 @@ from emulators.identity.tickets import Ticket, Tickets
 from emulators.identity.wire import Body, Refused
 
 LIFE = 600  # seconds a code is good; Google documents no figure
+_CODE = re.compile(r"[0-9]{6}")
 PROOF_LIFE = 3600  # seconds, the `temporaryProofExpiresIn` of the API's answers
 WITH_FACTORS = (
     "UNSUPPORTED_FIRST_FACTOR : A phone number cannot be set as a first factor on an SMS based "
@@ -176,6 +179,13 @@ def routes(directory: Directory, texts: Texts) -> list[Route]:
             for place in (codes, codes + "/tenants/{tenant}")
         ),
     ]
+
+
+def check_test_numbers(numbers: dict[str, Any]) -> None:
+    """Raises `Refused` unless it maps phone numbers to codes of six digits."""
+    for number, code in numbers.items():
+        if not is_phone(number) or not isinstance(code, str) or not _CODE.fullmatch(code):
+            raise Refused("INVALID_TESTING_PHONE_NUMBER", status="INVALID_ARGUMENT")
 
 
 def _need_project(silo: Silo) -> None:

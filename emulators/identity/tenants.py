@@ -10,9 +10,11 @@ from typing import Any
 from emulators.identity.configuration import Resource
 from emulators.identity.directory import Directory
 from emulators.identity.field_masks import updated
+from emulators.identity.mfa_rules import Rules
 from emulators.identity.passwords import HASH_CONFIG
+from emulators.identity.phone import check_test_numbers
 from emulators.identity.routing import V1, V2, Access, Call, Route
-from emulators.identity.wire import Refused
+from emulators.identity.wire import Body, Refused
 
 _LARGEST_PAGE = 1000
 _DISPLAY_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{3,19}")
@@ -179,11 +181,6 @@ def _check_types(resource: Resource) -> None:
     if isinstance(sign_in, dict):
         parts = ("email", "phoneNumber", "anonymous")
         wrong += [part for part in parts if not isinstance(sign_in.get(part) or {}, dict)]
-    for name in ("mfa", "mfaConfig"):
-        mfa = resource.get(name) or {}
-        if isinstance(mfa, dict):
-            lists = ("enabledProviders", "providerConfigs")
-            wrong += [each for each in lists if not isinstance(mfa.get(each) or [], list)]
     if not isinstance(resource.get("displayName") or "", str):
         wrong.append("displayName")
     domains = resource.get("authorizedDomains") or []
@@ -191,6 +188,11 @@ def _check_types(resource: Resource) -> None:
         wrong.append("authorizedDomains")
     if wrong:
         raise Refused(f"Invalid value at '{wrong[0]}'", status="INVALID_ARGUMENT")
+    body = Body(resource)
+    for name in ("mfa", "mfaConfig"):
+        Rules.of(body.child(name).resource())
+    for owner in (body, body.child("signIn").child("phoneNumber")):
+        check_test_numbers(owner.child("testPhoneNumbers").resource())
 
 
 def _check_triggers(call: Call) -> None:
