@@ -23,6 +23,7 @@ from typing import Any
 from aiohttp import web
 
 from emulators.engine import Ground, HttpServer
+from emulators.vendors import outages
 from emulators.vendors.inbox import Inbox
 
 PAYLOAD_MOST = 4096
@@ -85,6 +86,7 @@ class Fcm:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._server = HttpServer(ground, self.name)
+        ground.faults.refusals[self.name] = outages.fcm
         self._journal = ground.journal(self.name)
         self.inbox = Inbox(ground, self.name, self._journal)
         self._next = int(dict(self._journal.items("next")).get("next", 1))

@@ -21,6 +21,7 @@ from emulators.journal import Journal
 DELAYS = (60, 300, 1800, 7200, 18_000, 43_200, 86_400)
 """Seconds of virtual time between the attempts at one webhook; after the last it is given up."""
 
+_HOLDING_BACK = (FaultKind.REORDER, FaultKind.DELAY)
 _ANSWER_WITHIN = aiohttp.ClientTimeout(total=20)
 
 
@@ -108,8 +109,9 @@ class Webhooks:
 
     A webhook is in the journal (under `webhook/`) from `send` until it is answered with 2xx or
     given up, so a new object over the same journal goes on with it. Faults of `<vendor>-webhooks`:
-    DUPLICATE posts it twice at once, REORDER holds it back by up to 30 virtual seconds, DOWN loses
-    the attempt. An attempt not answered within 20 real seconds has failed.
+    DUPLICATE posts it twice at once, REORDER holds it back by up to 30 virtual seconds, DELAY by as
+    many as the fault says, DOWN loses the attempt. An attempt not answered within 20 real
+    seconds has failed.
     """
 
     def __init__(
@@ -155,8 +157,8 @@ class Webhooks:
         now = self._ground.clock.time()
         body = (data or b"").decode()
         delivery = _Delivery(uuid.uuid4().hex, url, sent, body, 0, now)
-        if self._struck(url, FaultKind.REORDER):
-            delivery = replace(delivery, due=now + self._ground.random.uniform(1, 30))
+        if late := self._held_back(url):
+            delivery = replace(delivery, due=now + late)
             self._keep(delivery)
             self._wait(delivery)
         else:
@@ -174,6 +176,13 @@ class Webhooks:
     def __len__(self) -> int:
         """How many are neither answered nor given up."""
         return len(self._waiting) + len(self._running)
+
+    def _held_back(self, url: str) -> float:
+        """Virtual seconds for which a fault holds a new webhook back."""
+        fault = self._ground.faults.struck(f"{self._vendor}-webhooks", url, *_HOLDING_BACK)
+        if fault is None:
+            return 0.0
+        return fault.late if fault.kind is FaultKind.DELAY else fault.dice.uniform(1, 30)
 
     def _struck(self, url: str, *kinds: FaultKind) -> bool:
         return self._ground.faults.strike(f"{self._vendor}-webhooks", url, *kinds) is not None

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from emulators.agenda import Entry
 from emulators.engine import Ground, HttpServer
+from emulators.vendors import outages
 from emulators.vendors.inbox import Inbox
 from emulators.vendors.iterable_requests import (
     Data,
@@ -51,6 +52,7 @@ class Iterable:
         self._ground = ground
         self._journal = ground.journal(self.name)
         self._server = HttpServer(ground, self.name)
+        ground.faults.refusals[self.name] = outages.iterable
         self.inbox = Inbox(ground, self.name, self._journal)
         self._types = FieldTypes(self._journal)
         self._users = Table(self._journal, "user")

@@ -35,6 +35,7 @@ from emulators.agenda import Entry
 from emulators.clock import from_micros, micros
 from emulators.engine import Ground, HttpServer
 from emulators.journal import Journal
+from emulators.vendors import outages
 from emulators.vendors.inbox import Inbox, Webhooks
 from emulators.vendors.sendgrid_mail import (
     Mail,
@@ -61,6 +62,7 @@ class SendGrid:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._server = HttpServer(ground, self.name)
+        ground.faults.refusals[self.name] = outages.sendgrid
         self._journal = ground.journal(self.name)
         self._key = _signing_key(self._journal)
         self._webhooks = Webhooks(ground, self.name, self._journal)

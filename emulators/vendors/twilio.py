@@ -36,6 +36,7 @@ from aiohttp import BasicAuth, web
 from emulators.agenda import Entry
 from emulators.clock import from_micros, micros
 from emulators.engine import Ground, HttpServer
+from emulators.vendors import outages
 from emulators.vendors.inbox import Inbox, Webhooks
 from emulators.vendors.twilio_messages import (
     API,
@@ -69,6 +70,7 @@ class Twilio:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._server = HttpServer(ground, self.name)
+        ground.faults.refusals[self.name] = outages.twilio
         self._journal = ground.journal(self.name)
         self._webhooks = Webhooks(ground, self.name, self._journal)
         self.inbox = Inbox(ground, self.name, self._journal)

@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from emulators.engine import Ground, HttpServer
+from emulators.vendors import outages
 from emulators.vendors.inbox import Inbox
 from emulators.vendors.table import Row, Table
 from emulators.vendors.zendesk_records import (
@@ -52,6 +53,7 @@ class Zendesk:
         self._ground = ground
         self._journal = ground.journal(self.name)
         self._server = HttpServer(ground, self.name)
+        ground.faults.refusals[self.name] = outages.zendesk
         self._base = ""
         self.inbox = Inbox(ground, self.name, self._journal)
         self._users = Table(self._journal, "user")

@@ -18,6 +18,7 @@ from aiohttp import web
 from emulators.engine import Ground, HttpServer
 from emulators.faults import http_middleware
 from emulators.seed import CATALOG
+from emulators.vendors import outages
 from emulators.vendors.chargebee.billing import Billing
 from emulators.vendors.chargebee.forms import ApiError, Resource, nest
 from emulators.vendors.chargebee.lifecycle import Lifecycle
@@ -38,15 +39,6 @@ _LISTED = {
     "items": "item",
     "item_prices": "item_price",
 }
-_OUTAGES = {
-    429: ApiError(
-        429,
-        "api_request_limit_exceeded",
-        "Sorry, access has been blocked temporarily due to request count exceeding limits.",
-        kind="operation_failed",
-    ),
-    500: ApiError(500, "internal_error", "Sorry, something went wrong.", kind="operation_failed"),
-}
 Handler = Callable[[str, Resource], Resource]
 
 
@@ -62,8 +54,9 @@ class Chargebee:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        # Faults strike in `_answering`, in Chargebee's shape, and leave the test hooks alone.
+        # Faults strike in `_answering` and leave the test hooks alone.
         self._server = HttpServer(ground, f"{self.name}-local")
+        ground.faults.refusals[self.name] = outages.chargebee
         self._faulty = http_middleware(ground.faults, self.name)
         self._journal = ground.journal(self.name)
         self._site = Site(ground, self._journal)
@@ -209,11 +202,7 @@ class Chargebee:
 
         async def answer(request: web.Request) -> web.StreamResponse:
             response: web.StreamResponse = await self._faulty(request, decide)
-            error = _OUTAGES.get(response.status)
-            if error is None:
-                return response
-            headers = {"Retry-After": "1"} if error.status == 429 else None
-            return web.json_response(error.body(), status=error.status, headers=headers)
+            return response
 
         return answer
 
