@@ -23,6 +23,7 @@ from emulators.unary import stamp
 
 TaskMessage: Any = tasks_v2.Task.pb()
 _SLACK = 1e-6
+_REORDER_SECONDS = 1.0
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -184,10 +185,20 @@ class Queue:
         self._unschedule(record)
         when = record.task.schedule_time.ToDatetime(UTC)
         if when <= self.ground.clock.now():
-            self._make_ready(record)
+            self._fall_due(record)
             return
         name = f"task {self._id}/{record.name.rpartition('/')[2]}"
-        record.entry = self.ground.agenda.at(when, lambda: self._make_ready(record), name)
+        record.entry = self.ground.agenda.at(when, lambda: self._fall_due(record), name)
+
+    def _fall_due(self, record: Record) -> None:
+        """Its time has come, but a fault may hold it back."""
+        url = record.task.http_request.url
+        fault = self.ground.faults.struck("tasks", url, FaultKind.DELAY, FaultKind.REORDER)
+        if fault is None:
+            self._make_ready(record)
+            return
+        late = fault.late if fault.kind is FaultKind.DELAY else _REORDER_SECONDS
+        record.entry = self.ground.agenda.after(late, lambda: self._make_ready(record), "late task")
 
     def _make_ready(self, record: Record) -> None:
         record.entry = None
