@@ -80,6 +80,7 @@ class SecondFactors:
         with self._directory.journal.batch():
             spend()
             tokens = self._tokens(call.silo, account, _first(claims), factor)
+            self._notify(call.silo, account, factor, "added to")
         return tokens | {"totpAuthInfo" if kind == "totp" else "phoneAuthInfo": {}}
 
     def withdraw(self, call: Call) -> dict[str, Any]:
@@ -94,7 +95,10 @@ class SecondFactors:
         used = claims["firebase"].get("second_factor_identifier")
         still = next((other for other in kept if other.enrollment_id == used), None)
         account = replace(account, mfa=kept)
-        return self._tokens(call.silo, account, _first(claims), still)
+        with self._directory.journal.batch():
+            tokens = self._tokens(call.silo, account, _first(claims), still)
+            self._notify(call.silo, account, factor, "removed from")
+        return tokens
 
     def start_sign_in(self, call: Call) -> dict[str, Any]:
         """Send a code to the phone that the person chose of those in `mfaInfo`."""
@@ -246,6 +250,13 @@ class SecondFactors:
         claims = second.claims() if second is not None else None
         admitted = self._directory.admit(silo, account, first, claims)
         return {name: admitted[name] for name in ("idToken", "refreshToken")}
+
+    def _notify(self, silo: Silo, account: Account, factor: Factor, done: str) -> None:
+        """Tell the owner of the address, as the platform does of every change of factors."""
+        name = factor.display_name or {"phone": "phone", "totp": "authenticator app"}[factor.kind]
+        subject = f"A second factor was {done} your account"
+        message = {"kind": "email", "to": account.email, "subject": subject, "text": name}
+        self._directory.send(silo, message)
 
     def _now(self) -> str:
         return timestamp(micros(self._directory.ground.clock.now()) // 1000)

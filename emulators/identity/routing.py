@@ -111,6 +111,8 @@ async def _body(request: web.Request) -> Body:
     try:
         text = await request.text()
         fields = json.loads(text) if text else {}
+        if "\\u" in text:  # halves of surrogate pairs are no text, as protocol buffers have it
+            json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError, LookupError):
         fields = None
     if not isinstance(fields, dict):

@@ -315,7 +315,7 @@ def test_the_code_texted_to_the_phone_ends_the_sign_in(
     client.loop.advance(minutes=1)
     pending = client.sign_in()
     text = client.text_of(pending)
-    assert engine[0].describe()["inbox"][-1]["to"] == NUMBER
+    assert engine[0].describe()["inbox"][0]["to"] == NUMBER
     tokens = client.answered(client.answer_phone(pending, text))
     claims = client.claims(tokens["idToken"])
     assert claims["sub"] == person["localId"]
@@ -537,7 +537,35 @@ def test_any_of_several_factors_signs_in(client: FactorClient) -> None:
     client.answered(client.answer_phone(pending, client.text_of(pending, factor=2)))
 
 
+@pytest.mark.parametrize(
+    "text", ["[]", "null", "nonsense", "{" * 5000, '{"idToken": "\\ud800"}', '{"idToken": {}}']
+)
+def test_what_is_no_request_is_refused(client: FactorClient, text: str) -> None:
+    for verb in ("mfaEnrollment:start", "mfaEnrollment:finalize", "mfaSignIn:finalize"):
+        path = f"/identitytoolkit.googleapis.com/v2/accounts/{verb}"
+        headers = {"Content-Type": "application/json"}
+        assert client.http.post(path, content=text, headers=headers).status_code == 400
+
+
 # Withdrawing
+
+
+def test_the_owner_is_told_of_every_change_of_factors(
+    engine: tuple[Identity, int], client: FactorClient
+) -> None:
+    person = client.person()
+    _, tokens = client.enrol_app(person["idToken"], displayName="New app")
+    mail = engine[0].describe()["inbox"][0]
+    assert (mail["kind"], mail["to"]) == ("email", EMAIL)
+    assert mail["subject"] == "A second factor was added to your account"
+    (factor,) = client.account(person["localId"])["mfaInfo"]
+    client.factor(
+        "mfaEnrollment:withdraw",
+        idToken=tokens["idToken"],
+        mfaEnrollmentId=factor["mfaEnrollmentId"],
+    )
+    mail = engine[0].describe()["inbox"][0]
+    assert mail["subject"] == "A second factor was removed from your account"
 
 
 def test_withdrawing_the_last_factor_ends_the_challenges(client: FactorClient) -> None:
