@@ -40,6 +40,7 @@ class Account:
     initial_email: str = ""
     email_link: bool = False
     display_name: str = ""
+    screen_name: str = ""
     photo_url: str = ""
     phone_number: str = ""
     disabled: bool = False
@@ -68,6 +69,7 @@ class Account:
             "initialEmail": self.initial_email,
             "emailLinkSignin": self.email_link,
             "displayName": self.display_name,
+            "screenName": self.screen_name,
             "photoUrl": self.photo_url,
             "phoneNumber": self.phone_number,
             "disabled": self.disabled,
@@ -206,6 +208,13 @@ class Accounts:
 
     def by_provider(self, provider_id: str, raw_id: str) -> Account | None:
         return self._by_id.get(self._by_provider.get((provider_id, raw_id), ""))
+
+    def by_provider_email(self, email: str) -> Account | None:
+        """An account with a linked identity that has this address."""
+        for account in self._by_id.values():
+            if any(info.get("email") == email for info in account.providers):
+                return account
+        return None
 
     def by_initial_email(self, email: str) -> Account | None:
         """The account that had this address before the first change of it."""

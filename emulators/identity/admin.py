@@ -4,6 +4,7 @@ from itertools import islice
 from typing import Any
 
 from emulators.identity.directory import Directory
+from emulators.identity.people import active
 from emulators.identity.routing import Call, Route, for_admins
 from emulators.identity.wire import Refused
 
@@ -31,6 +32,7 @@ class Admin:
 
     def batch_delete(self, call: Call) -> dict[str, Any]:
         """Delete many; one that is not disabled only with `force`, unknown ids are passed over."""
+        active(call)
         ids = call.body.texts("localIds")
         if not 0 < len(ids) <= _LARGEST_DELETE:
             raise Refused("LOCAL_ID_LIST_EXCEEDS_LIMIT")
@@ -47,7 +49,11 @@ class Admin:
         return {"errors": errors} if errors else {}
 
     def batch_get(self, call: Call) -> dict[str, Any]:
-        """A page of accounts in the order of their ids; the page token is the last id shown."""
+        """A page of accounts in the order of their ids; the page token is the last id shown.
+
+        A full page has one even if nothing follows, as the API's pages do.
+        """
+        active(call)
         size = min(max(call.query.whole("maxResults", 20), 1), _LARGEST_PAGE)
         after = call.query.text("nextPageToken")
         rest = (account for account in call.silo.accounts if account.local_id > after)
@@ -55,12 +61,13 @@ class Admin:
         answer: dict[str, Any] = {"kind": "identitytoolkit#DownloadAccountResponse"}
         if page:
             answer["users"] = [account.exported(call.silo.tenant) for account in page]
-        if next(rest, None) is not None:
+        if len(page) == size:
             answer["nextPageToken"] = page[-1].local_id
         return answer
 
     def query(self, call: Call) -> dict[str, Any]:
         """Accounts that match all expressions (by `email`, `userId` or `phoneNumber`)."""
+        active(call)
         body = call.body
         matching = list(call.silo.accounts)
         for expression in body.objects("expression"):

@@ -28,7 +28,8 @@ from emulators.identity import (
     updates,
 )
 from emulators.identity.directory import Directory
-from emulators.identity.routing import mounted
+from emulators.identity.legacy import aliases
+from emulators.identity.routing import fallbacks, mounted
 
 _MODULES = (
     people,
@@ -62,12 +63,13 @@ class Identity:
     def __init__(self, ground: Ground) -> None:
         self._journal = ground.journal(self.name)
         self._directory = Directory(ground, self._journal)
-        self._routes = [route for module in _MODULES for route in module.routes(self._directory)]
+        routes = [route for module in _MODULES for route in module.routes(self._directory)]
+        self._routes = [*routes, *aliases(routes)]
         self._server = HttpServer(ground, self.name)
 
     async def start(self, port: int = 0) -> int:
         routes = [mounted(self._directory, route) for route in self._routes]
-        return await self._server.start(routes, port)
+        return await self._server.start([*routes, *fallbacks()], port)
 
     async def stop(self) -> None:
         await self._server.stop()

@@ -39,6 +39,7 @@ class Person:
     email_verified: bool
     name: str
     photo: str
+    screen_name: str
     claims: dict[str, Any]
 
     @classmethod
@@ -51,6 +52,7 @@ class Person:
             email_verified=claims.get("email_verified") in (True, "true"),
             name=str(claims.get("name") or ""),
             photo=str(claims.get("picture") or ""),
+            screen_name=str(claims.get("screen_name") or ""),
             claims=claims,
         )
 
@@ -63,7 +65,7 @@ class Person:
             "email": self.email,
             "displayName": self.name,
             "photoUrl": self.photo,
-            "screenName": str(self.claims.get("screen_name") or ""),
+            "screenName": self.screen_name,
         }
         return {name: value for name, value in fields.items() if value}
 
@@ -77,7 +79,7 @@ class Person:
             "fullName": self.name,
             "firstName": str(self.claims.get("given_name") or ""),
             "lastName": str(self.claims.get("family_name") or ""),
-            "screenName": str(self.claims.get("screen_name") or ""),
+            "screenName": self.screen_name,
             "photoUrl": self.photo,
             "email": self.email,
         }
@@ -114,8 +116,11 @@ class Federated:
         given = _parameters(call)
         provider_id = given.get("providerId", "").lower()
         if not provider_id:
-            raise Refused("INVALID_CREDENTIAL_OR_PROVIDER_ID : Invalid IdP response/credential.")
-        token = given.get("id_token") or given.get("SAMLResponse") or given.get("access_token")
+            uri = f"{call.body.text('requestUri')}?{call.body.text('postBody')}"
+            raise Refused(
+                f"INVALID_CREDENTIAL_OR_PROVIDER_ID : Invalid IdP response/credential: {uri}"
+            )
+        token = given.get("SAMLResponse") or given.get("id_token") or given.get("access_token")
         if not token:
             raise Refused("INVALID_IDP_RESPONSE : A signed id_token is needed.")
         claims = await self._issuers.claims(call.silo, provider_id, token)
@@ -157,22 +162,8 @@ class Federated:
             return answer
         account = call.silo.accounts.by_email(email)
         if account is None:
-            return answer | {"registered": False}
-        providers = (
-            [] if settings.duplicate_emails else [i["providerId"] for i in account.providers]
-        )
-        methods = list(providers)
-        if account.password or account.email_link:
-            providers.append("password")
-        if account.password:
-            methods.append("password")
-        if account.email_link:
-            methods.append("emailLink")
-        return answer | {
-            "registered": True,
-            "allProviders": providers,
-            "signinMethods": methods,
-        }
+            account = call.silo.accounts.by_provider_email(email)
+        return answer | _methods(account, settings.duplicate_emails)
 
     def _provider_uri(self, call: Call) -> dict[str, Any]:
         provider_id = call.body.text("providerId")
@@ -257,7 +248,22 @@ class Federated:
             email_verified=person.email_verified and not shared,
             display_name=person.name,
             photo_url=person.photo,
+            screen_name=person.screen_name,
         )
+
+
+def _methods(account: Account | None, duplicate_emails: bool) -> dict[str, Any]:
+    """How the owner of an address may sign in; where addresses are shared, not by whom."""
+    if account is None or (duplicate_emails and not account.email):
+        return {"registered": False, "allProviders": [], "signinMethods": []}
+    linked = [] if duplicate_emails else [info["providerId"] for info in account.providers]
+    by_password = ["password"] if account.password else []
+    by_link = ["emailLink"] if account.email_link else []
+    return {
+        "registered": True,
+        "allProviders": [*linked, *(["password"] if by_password or by_link else [])],
+        "signinMethods": [*linked, *by_password, *by_link],
+    }
 
 
 def _confirmation(owner: Account) -> dict[str, Any]:

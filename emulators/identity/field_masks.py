@@ -3,8 +3,6 @@
 from copy import deepcopy
 from typing import Any
 
-from emulators.identity.wire import Refused
-
 Resource = dict[str, Any]
 
 
@@ -12,15 +10,14 @@ def updated(resource: Resource, update: Resource, mask: str, known: frozenset[st
     """The resource with the fields that `mask` names set as in `update`, or removed if not there.
 
     Without a mask every field given in `update` is set, whole. Names of several words may come in
-    either style. Raises `Refused` for a field that is not `known` at the top.
+    either style. Fields that are not `known` at the top, and those below a value, are passed over.
     """
     result = deepcopy(resource)
     paths = [path for path in mask.replace(" ", "").split(",") if path] or list(update)
     for path in paths:
         names = [_camel(name) for name in path.split(".")]
-        if names[0] not in known or not all(names):
-            raise Refused(f"Invalid field mask: {path}", status="INVALID_ARGUMENT")
-        _copy(update, result, names)
+        if names[0] in known:
+            _copy(update, result, names)
     return result
 
 
@@ -29,9 +26,9 @@ def _copy(source: Resource, target: Resource, names: list[str]) -> None:
     found: Any = source
     for name in parents:
         found = found.get(name) if isinstance(found, dict) else None
-        below = target.get(name)
+        below = target.setdefault(name, {})
         if not isinstance(below, dict):
-            below = target[name] = {}
+            return
         target = below
     value = found.get(last) if isinstance(found, dict) else None
     if value is None:

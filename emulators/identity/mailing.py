@@ -25,6 +25,17 @@ _SUBJECTS = {
     "VERIFY_AND_CHANGE_EMAIL": "Verify your new e-mail address",
     "RECOVER_EMAIL": "Your sign-in e-mail address was changed",
 }
+_REQUESTS = (  # in the order of their numbers
+    "OOB_REQ_TYPE_UNSPECIFIED",
+    "PASSWORD_RESET",
+    "OLD_EMAIL_AGREE",
+    "NEW_EMAIL_ACCEPT",
+    "VERIFY_EMAIL",
+    "RECOVER_EMAIL",
+    "EMAIL_SIGNIN",
+    "VERIFY_AND_CHANGE_EMAIL",
+    "REVERT_SECOND_FACTOR_ADDITION",
+)
 _KIND = {"kind": "identitytoolkit#GetOobConfirmationCodeResponse"}
 
 
@@ -52,8 +63,8 @@ class Mailing:
         """With e-mail enumeration protection nobody learns whether an address is known."""
         active(call)
         body = call.body
-        request = body.text("requestType")
-        if request in ("", "OOB_REQ_TYPE_UNSPECIFIED"):
+        request = body.choice("requestType", _REQUESTS)
+        if not request:
             raise Refused("MISSING_REQ_TYPE")
         if request not in _FINDERS:
             raise Refused("INVALID_REQ_TYPE")
@@ -127,7 +138,7 @@ def _for_reset(_: Directory, call: Call) -> tuple[str, str]:
     email = checked_email(call.body.required("email", "MISSING_EMAIL"))
     if call.silo.accounts.by_email(email) is not None:
         return email, ""
-    if call.silo.settings.email_privacy and not call.body.flag("returnOobLink"):
+    if call.silo.settings.email_privacy:
         return "", ""
     raise Refused("EMAIL_NOT_FOUND")
 
@@ -139,7 +150,8 @@ def _for_verification(directory: Directory, call: Call) -> tuple[str, str]:
         if call.silo.accounts.by_email(email) is None:
             raise Refused("USER_NOT_FOUND")
         return email, ""
-    token = call.body.required("idToken", "MISSING_ID_TOKEN")
+    missing = "INVALID_ID_TOKEN" if not call.body.has("newEmail") else "MISSING_ID_TOKEN"
+    token = call.body.required("idToken", missing)
     account, _ = directory.account_of(call.silo, token)
     if not account.email:
         raise Refused("MISSING_EMAIL")

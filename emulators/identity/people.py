@@ -16,6 +16,8 @@ from emulators.identity.routing import Call, Route, for_admins, for_people
 from emulators.identity.sessions import FirstFactor, second_factor
 from emulators.identity.wire import Body, Refused
 
+_RECENT = 300  # seconds since the sign-in within which credentials may be changed
+
 
 def routes(directory: Directory) -> list[Route]:
     """`accounts:signUp`, `:signInWithPassword`, `:lookup`, `:delete` and their admin forms."""
@@ -51,17 +53,21 @@ class People:
         if not (body.has("email") or body.has("password") or body.has("idToken")):
             if not settings.anonymous:
                 raise Refused("ADMIN_ONLY_OPERATION")
-            return kind | self._signed_up(call, self._new(body), "anonymous", {})
-        email = checked_email(body.required("email", "MISSING_EMAIL"))
+            nameless = body.without("displayName").without("photoUrl")
+            return kind | self._signed_up(call, self._new(nameless), "anonymous", {})
+        if not body.has("email"):
+            raise Refused("MISSING_EMAIL")
+        email = checked_email(body.text("email"))
         password = body.required("password", "MISSING_PASSWORD")
         if not settings.passwords:
             raise Refused("OPERATION_NOT_ALLOWED")
         second: dict[str, str] = {}
         if body.has("idToken"):
             account, claims = self._directory.account_of(call.silo, body.text("idToken"))
+            need_recent(self._directory, claims)
             second = second_factor(claims)
         else:
-            account = self._new(body)
+            account = self._new(body.without("photoUrl"))
         account = replace(account, email=email, email_verified=False)
         account = with_password(self._directory, account, password)
         return kind | self._signed_up(call, account, "password", second)
@@ -162,7 +168,7 @@ def subject(directory: Directory, call: Call) -> tuple[Account, str]:
 
     Administrators name it by `localId`, the person by `idToken`.
     """
-    if call.owner and not call.body.has("idToken"):
+    if call.owner:
         local_id = call.body.required("localId", "MISSING_LOCAL_ID")
         if (account := call.silo.accounts.by_id(local_id)) is None:
             raise Refused("USER_NOT_FOUND")
@@ -170,6 +176,12 @@ def subject(directory: Directory, call: Call) -> tuple[Account, str]:
     token = call.body.required("idToken", "MISSING_ID_TOKEN")
     account, claims = directory.account_of(call.silo, token)
     return account, str(claims["firebase"].get("sign_in_provider", ""))
+
+
+def need_recent(directory: Directory, claims: dict[str, Any]) -> None:
+    """Raises `Refused` when the sign-in that an ID token attests is over five minutes old."""
+    if int(directory.ground.clock.time()) - int(claims["auth_time"]) > _RECENT:
+        raise Refused("CREDENTIAL_TOO_OLD_LOGIN_AGAIN")
 
 
 def with_password(directory: Directory, account: Account, password: str) -> Account:

@@ -87,10 +87,8 @@ class ProviderAdmin:
 
     def update(self, call: Call) -> dict[str, Any]:
         """Change the fields that `updateMask` names."""
-        given = call.body.resource()
-        update = {field: value for field, value in given.items() if field in self._kind.fields}
         mask = call.query.text("updateMask")
-        config = updated(self._known(call), update, mask, self._kind.fields)
+        config = updated(self._known(call), call.body.resource(), mask, self._kind.fields)
         return self._kept(call, call.path["config"], config)
 
     def delete(self, call: Call) -> dict[str, Any]:

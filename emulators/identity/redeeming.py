@@ -124,11 +124,8 @@ def apply(directory: Directory, silo: Silo, text: str) -> tuple[Account, OobCode
     if code.request != "VERIFY_EMAIL":
         changes["email"] = code.new_email or code.email
         changes["valid_since"] = int(directory.ground.clock.time())
-    account = replace(account, **changes)
-    silo.accounts.check(account)
-    with directory.journal.batch():
-        codes.spend(code)
-        return directory.save(silo, account), code
+    codes.spend(code)  # whether the address is still free or not
+    return directory.save(silo, replace(account, **changes)), code
 
 
 def need_silo(code: OobCode, silo: Silo) -> None:

@@ -83,6 +83,8 @@ class Signers:
             raise Refused("CREDENTIAL_MISMATCH")
         if claims.get("tenant_id", "") != silo.tenant:
             raise Refused("TENANT_ID_MISMATCH")
+        if uid is None:
+            raise Refused("MISSING_IDENTIFIER")
         if not isinstance(uid, str) or not 0 < len(uid) <= 128 or not isinstance(extra, dict):
             raise Refused("INVALID_CUSTOM_TOKEN")
         for name in sorted(RESERVED_CLAIMS & extra.keys()):

@@ -7,7 +7,7 @@ import re
 from itertools import islice
 from typing import Any
 
-from emulators.identity.configuration import Resource
+from emulators.identity.configuration import Resource, project_defaults
 from emulators.identity.directory import Directory
 from emulators.identity.field_masks import updated
 from emulators.identity.mfa_rules import Rules
@@ -80,15 +80,12 @@ class Tenants:
         return config
 
     def update_config(self, call: Call) -> dict[str, Any]:
-        """Change the fields that `updateMask` names."""
+        """Change the fields that `updateMask` names; without one, reset those not given."""
         project, update = call.silo.project, call.body.resource()
         _check_triggers(call)
-        config = updated(
-            self._configuration.project(project),
-            {name: value for name, value in update.items() if name in _CONFIG_FIELDS},
-            call.query.text("updateMask"),
-            _CONFIG_FIELDS,
-        )
+        mask = call.query.text("updateMask")
+        before = self._configuration.project(project) if mask else project_defaults(project)
+        config = updated(before, update, mask, _CONFIG_FIELDS)
         _check_types(config)
         (config.get("signIn") or {}).pop("hashConfig", None)
         self._configuration.set_project(project, config)
@@ -107,7 +104,10 @@ class Tenants:
         return self._configuration.tenant(call.silo.project, call.silo.tenant)
 
     def page(self, call: Call) -> dict[str, Any]:
-        """Tenants in the order of their ids; the page token is the last id shown."""
+        """Tenants in the order of their ids; the page token is the last id shown.
+
+        A full page has one even if nothing follows, as the API's pages do.
+        """
         _need_project(call)
         size = call.query.whole("pageSize") or 20
         if not 0 < size <= _LARGEST_PAGE:
@@ -118,7 +118,7 @@ class Tenants:
         answer: dict[str, Any] = {
             "tenants": [self._configuration.tenant(project, tenant) for tenant in page]
         }
-        if next(rest, None) is not None:
+        if len(page) == size:
             answer["nextPageToken"] = page[-1]
         return answer
 
@@ -127,7 +127,7 @@ class Tenants:
         update = call.body.resource()
         resource = updated(
             self._configuration.tenant(call.silo.project, call.silo.tenant),
-            {name: value for name, value in update.items() if name in _TENANT_FIELDS},
+            update,
             call.query.text("updateMask"),
             _TENANT_FIELDS,
         )

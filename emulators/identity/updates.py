@@ -15,12 +15,11 @@ from emulators.identity.accounts import (
 from emulators.identity.directory import Directory
 from emulators.identity.factors import changed_factors
 from emulators.identity.mailing import mail, make_code
-from emulators.identity.people import active, profile, subject, with_password
+from emulators.identity.people import active, need_recent, profile, subject, with_password
 from emulators.identity.routing import Call, Route, for_admins, for_people
 from emulators.identity.sessions import FirstFactor, second_factor
 from emulators.identity.wire import Body, Refused
 
-_RECENT = 300  # seconds since the sign-in within which credentials may be changed
 _ADMIN_ONLY = (
     "createdAt",
     "customAttributes",
@@ -31,7 +30,6 @@ _ADMIN_ONLY = (
     "localId",
     "mfa",
     "phoneNumber",
-    "validSince",
 )
 
 
@@ -53,7 +51,8 @@ class Updates:
     def update(self, call: Call) -> dict[str, Any]:
         """A new password or address revokes earlier sign-ins. A person may change credentials
         within five minutes of signing in, and not what only administrators may set; with e-mail
-        enumeration protection the address changes by VERIFY_AND_CHANGE_EMAIL alone.
+        enumeration protection the address changes by VERIFY_AND_CHANGE_EMAIL alone. `validSince`
+        revokes earlier sign-ins, of a person always as of now.
         """
         active(call)
         body, silo = call.body, call.silo
@@ -75,6 +74,7 @@ class Updates:
             self._warn(call, account)
             answer["newEmail"] = account.email
         changed = account.password != before.password or account.email != before.email
+        changed |= body.has("validSince")
         if provider and (changed or body.flag("returnSecureToken")):
             provider = "password" if body.has("password") and account.email else provider
             first = FirstFactor(provider)
@@ -101,14 +101,13 @@ class Updates:
         if any(body.has(name) for name in _ADMIN_ONLY):
             raise Refused("INSUFFICIENT_PERMISSION")
         _, claims = self._directory.account_of(call.silo, body.text("idToken"))
-        age = int(self._directory.ground.clock.time()) - int(claims["auth_time"])
         new_email = body.has("email") and body.text("email").lower() != account.email
         if new_email and call.silo.settings.email_privacy:
             raise Refused(
                 "OPERATION_NOT_ALLOWED : Please verify the new email before changing email."
             )
-        if (new_email or body.has("password")) and age > _RECENT:
-            raise Refused("CREDENTIAL_TOO_OLD_LOGIN_AGAIN")
+        if new_email or body.has("password"):
+            need_recent(self._directory, claims)
         if account.mfa and new_email:
             raise Refused("EMAIL_CHANGE_NEEDS_VERIFICATION")
         return second_factor(claims)
@@ -121,7 +120,7 @@ class Updates:
                 account = replace(account, email=email, email_verified=False, valid_since=now)
         if body.has("password"):
             account = with_password(self._directory, account, body.text("password"))
-        return account
+        return replace(account, valid_since=now) if body.has("validSince") else account
 
 
 def _answer(account: Account) -> dict[str, Any]:

@@ -49,6 +49,13 @@ class Body:
             raise Refused(missing)
         return value
 
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """A value of an enumeration, by name or number; '' when absent or not specified."""
+        value = self._fields.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(choices):
+            value = choices[value]
+        return "" if value in (None, choices[0]) else Body({name: value}).text(name)
+
     def flag(self, name: str) -> bool:
         value = self._fields.get(name, False)
         if value in ("true", "false"):  # the JSON mapping of protocol buffers' parsers is lenient
