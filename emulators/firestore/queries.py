@@ -1,8 +1,8 @@
 """Structured queries and aggregations over the stored documents."""
 
 import math
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice
 
 from emulators.firestore.documents import Documents, Version
 from emulators.firestore.filters import equality_fields, inequality_fields, predicate
@@ -14,10 +14,11 @@ from emulators.firestore.names import (
     check_parent,
     collection_of,
     field_path,
+    is_reserved,
+    root_of,
 )
 from emulators.firestore.nearest import Nearest
 from emulators.firestore.values import (
-    REFERENCE,
     Key,
     find,
     is_number,
@@ -26,6 +27,9 @@ from emulators.firestore.values import (
     number_value,
 )
 from emulators.firestore.values import select as select_fields
+
+_DESCENDING = StructuredQuery.DESCENDING
+_MOST_AGGREGATIONS = 5
 
 
 class Query:
@@ -38,24 +42,24 @@ class Query:
 
     def __init__(self, parent: str, query: Message, aggregations: Iterable[Message] = ()) -> None:
         self.parent = check_parent(parent)
-        selectors = query.from_
-        if len(selectors) != 1:
-            raise invalid("A query must select from exactly one collection.")
-        (selector,) = selectors
+        if len(query.from_) > 1:
+            raise invalid("StructuredQuery.from cannot have more than one collection selector.")
+        selector = query.from_[0] if query.from_ else StructuredQuery.CollectionSelector()
         self.descends = selector.all_descendants
         self.collection_id = selector.collection_id
         if self.collection_id:
             check_collection_id(self.collection_id)
-        elif not self.descends:
-            raise invalid("A query without a collection id must select all descendants.")
-        self._holds = predicate(query.where) if query.HasField("where") else None
+        root = root_of(parent)
+        self._holds = predicate(query.where, root) if query.HasField("where") else None
         self.orders = _orders(query, aggregations)
         self.equalities = equality_fields(query.where) if query.HasField("where") else []
         self.nearest = Nearest(query.find_nearest) if query.HasField("find_nearest") else None
-        self._start = self._position(query.start_at) if query.HasField("start_at") else None
-        self._end = self._position(query.end_at) if query.HasField("end_at") else None
-        if query.offset < 0 or query.limit.value < 0:
-            raise invalid("Offset and limit must not be negative.")
+        self._start = self._position(query, "start_at")
+        self._end = self._position(query, "end_at")
+        if query.offset < 0:
+            raise invalid("offset is negative")
+        if query.limit.value < 0:
+            raise invalid("limit is negative")
         self.offset = query.offset
         self.limit = query.limit.value if query.HasField("limit") else None
         self._fields = (
@@ -64,15 +68,17 @@ class Query:
             else None
         )
 
-    def _position(self, cursor: Message) -> tuple[list[Key], bool]:
+    def _position(self, query: Message, end: str) -> tuple[list[Key], bool] | None:
         """The cursor's values as keys, and whether it stands before them."""
-        if len(cursor.values) > len(self.orders):
+        if not query.HasField(end):
+            return None
+        cursor = getattr(query, end)
+        if len(cursor.values) > len(query.order_by):
             raise invalid("Cursor has too many values.")
-        keys = [key(value) for value in cursor.values]
-        for (path, _), value in zip(self.orders, keys, strict=False):
-            if path == NAME and value[0] != REFERENCE:
+        for (path, _), value in zip(self.orders, cursor.values, strict=False):
+            if path == NAME and value.WhichOneof("value_type") != "reference_value":
                 raise invalid("Cursor on __name__ must be a reference.")
-        return keys, cursor.before
+        return [key(value) for value in cursor.values], cursor.before
 
     @property
     def windowed(self) -> bool:
@@ -83,6 +89,8 @@ class Query:
         """Whether the document `name` lies in what the query selects from."""
         collection = collection_of(name)
         if not self.descends:
+            if not self.collection_id:
+                return collection.rpartition("/")[0] == self.parent
             return collection == f"{self.parent}/{self.collection_id}"
         if not collection.startswith(f"{self.parent}/"):
             return False
@@ -117,11 +125,14 @@ class Query:
         return 0
 
     def candidates(self, documents: Documents, at: int | None) -> Iterator[Version]:
-        if not self.descends:
+        if not self.descends and self.collection_id:
             yield from documents.scan(f"{self.parent}/{self.collection_id}", at)
             return
         for path in documents.collections(self.parent):
-            if not self.collection_id or path.endswith(f"/{self.collection_id}"):
+            parent, _, collection_id = path.rpartition("/")
+            if not self.descends and parent != self.parent:
+                continue
+            if not self.collection_id or collection_id == self.collection_id:
                 yield from documents.scan(path, at)
 
     def run(self, documents: Documents, at: int | None = None) -> list[Version]:
@@ -136,6 +147,12 @@ class Query:
         end = None if self.limit is None else self.offset + self.limit
         rows = rows[self.offset : end]
         return rows if self.nearest is None else self.nearest.pick(rows)
+
+    def skipped(self, documents: Documents, at: int | None = None) -> int:
+        """How many results the offset of a query leaves out, if it leaves out all of them."""
+        matching = sum(self.matches(version) for version in self.candidates(documents, at))
+        offset: int = self.offset
+        return min(offset, matching)
 
     def cursor(self, version: Version) -> Message:
         """The position right after `version` in this query's order."""
@@ -166,10 +183,12 @@ def _orders(query: Message, aggregations: Iterable[Message]) -> list[tuple[Field
     orders: list[tuple[FieldPath, bool]] = []
     for order in query.order_by:
         path = field_path(order.field.field_path)
-        orders.append((path, order.direction == StructuredQuery.DESCENDING))
+        if orders and orders[-1][0] == NAME:
+            raise invalid("order by clause cannot contain more fields after the key")
+        orders.append((path, order.direction == _DESCENDING))
     named = {path for path, _ in orders}
     if len(named) < len(orders):
-        raise invalid("A query must not be ordered by a field twice.")
+        raise invalid("order by clause cannot contain duplicate fields")
     descending = orders[-1][1] if orders else False
     implicit = inequality_fields(query.where) if query.HasField("where") else []
     implicit += [path for path in map(_aggregated, aggregations) if path is not None]
@@ -183,35 +202,52 @@ def _aggregated(aggregation: Message) -> FieldPath | None:
     operator = aggregation.WhichOneof("operator")
     if operator not in ("sum", "avg"):
         return None
-    return field_path(getattr(aggregation, operator).field.field_path)
+    path = field_path(getattr(aggregation, operator).field.field_path)
+    if path == NAME:
+        raise invalid("Aggregations are not supported for the property: __key__")
+    return path
 
 
-def aggregate(rows: list[Version], aggregations: Iterable[Message]) -> dict[str, Message]:
+def aggregate(rows: list[Version], aggregations: Sequence[Message]) -> dict[str, Message]:
     """Alias -> Value for each count, sum or average over a query's result.
 
     Raises INVALID_ARGUMENT for an aggregation without a type, or two with one alias.
     """
-    results: dict[str, Message] = {}
-    for number, aggregation in enumerate(aggregations, 1):
-        alias = aggregation.alias or f"field_{number}"
-        if alias in results:
-            raise invalid(f"Aggregation aliases contain duplicate alias: {alias}")
-        operator = aggregation.WhichOneof("operator")
-        if operator == "count":
-            count = aggregation.count
-            limit = count.up_to.value if count.HasField("up_to") else None
-            if limit is not None and limit <= 0:
-                raise invalid("up_to must be positive.")
-            results[alias] = Value(integer_value=len(rows[:limit]))
-        elif operator == "sum":
-            results[alias] = _sum(_numbers(rows, aggregation.sum.field.field_path))
-        elif operator == "avg":
-            results[alias] = _average(_numbers(rows, aggregation.avg.field.field_path))
-        else:
-            raise invalid("An aggregation must have an operator.")
-    if not results:
+    if not aggregations:
         raise invalid("Aggregations can not be empty.")
-    return results
+    if len(aggregations) > _MOST_AGGREGATIONS:
+        raise invalid(f"A query must not have more than {_MOST_AGGREGATIONS} aggregations.")
+    aliases = _aliases(aggregations)
+    results = [_result(rows, aggregation) for aggregation in aggregations]
+    return dict(zip(aliases, results, strict=True))
+
+
+def _aliases(aggregations: Sequence[Message]) -> list[str]:
+    """The given aliases; what has none is numbered, as the proto says: `field_1`, `field_2`."""
+    given = [aggregation.alias for aggregation in aggregations if aggregation.alias]
+    for alias in given:
+        if given.count(alias) > 1:
+            raise invalid(f"Aggregation aliases contain duplicate alias: {alias}.")
+        if is_reserved(alias):
+            raise invalid(f'The property.name "{alias}" is reserved.')
+    numbered = (name for n in count(1) if (name := f"field_{n}") not in given)
+    return [aggregation.alias or next(numbered) for aggregation in aggregations]
+
+
+def _result(rows: list[Version], aggregation: Message) -> Message:
+    operator = aggregation.WhichOneof("operator")
+    if operator == "count":
+        most = aggregation.count.up_to.value if aggregation.count.HasField("up_to") else None
+        if most is not None and most < 0:
+            raise invalid(
+                "The `up_to` value in a COUNT aggregation must be greater than or equal to zero."
+            )
+        return Value(integer_value=len(rows[:most]))
+    if operator == "sum":
+        return _sum(_numbers(rows, aggregation.sum.field.field_path))
+    if operator == "avg":
+        return _average(_numbers(rows, aggregation.avg.field.field_path))
+    raise invalid("Operator field in Aggregation is not set.")
 
 
 def _numbers(rows: list[Version], path: str) -> list[int | float]:
@@ -239,6 +275,18 @@ def _total(numbers: list[int | float]) -> float:
         return math.fsum(numbers)
     except (OverflowError, ValueError):  # beyond a double's range, or infinities of both signs
         return sum(float(number) for number in numbers)
+
+
+def check_partitionable(query: Message) -> None:
+    """Raises INVALID_ARGUMENT for more than a collection group ordered by name, ascending."""
+    if len(query.from_) != 1 or not query.from_[0].all_descendants:
+        raise invalid("A partitioned query must select all descendants of one collection.")
+    if any(query.HasField(field) for field in ("where", "limit", "start_at", "end_at")):
+        raise invalid("A partitioned query must have no filters, limits and cursors.")
+    by_name = [("__name__", False)] if query.order_by else []
+    orders = [(o.field.field_path, o.direction == _DESCENDING) for o in query.order_by]
+    if query.offset or orders != by_name:
+        raise invalid("A partitioned query must be ordered by __name__ ascending, without offset.")
 
 
 def partition(query: Query, rows: list[Version], most: int) -> list[Message]:

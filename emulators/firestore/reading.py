@@ -21,17 +21,18 @@ from emulators.firestore.messages import (
     timestamp,
 )
 from emulators.firestore.names import (
-    check_collection_id,
     check_database,
     check_document,
     check_parent,
+    check_within,
     field_path,
 )
-from emulators.firestore.queries import Query, aggregate, partition
+from emulators.firestore.queries import Query, aggregate, check_partitionable, partition
 from emulators.firestore.transactions import Transaction, Transactions
 from emulators.firestore.values import select
 
 _PAGE = 300
+_DESCENDING = StructuredQuery.DESCENDING
 _MOST = 10_000
 
 _BatchGetDocumentsResponse = types.BatchGetDocumentsResponse.pb()
@@ -94,35 +95,35 @@ class Reading:
     async def batch_get_documents(self, request: Message) -> AsyncIterator[Message]:
         root = check_database(request.database)
         for name in request.documents:
-            if not check_document(name).startswith(f"{root}/"):
-                raise invalid(f'Document "{name}" is not in the database of the request.')
+            check_within(name, root)
         consistency = self._consistency(request)
         if consistency.begun:
             yield _BatchGetDocumentsResponse(transaction=consistency.begun)
         found = {name: await self._get(consistency, name) for name in request.documents}
         read_time = self._read_time(consistency)
-        # Firestore promises no order, and answers what it found first.
-        for version in filter(None, found.values()):
-            yield _BatchGetDocumentsResponse(found=_masked(version, request), read_time=read_time)
-        for name in [name for name, version in found.items() if version is None]:
-            yield _BatchGetDocumentsResponse(missing=name, read_time=read_time)
+        for name, version in found.items():
+            if version is None:
+                yield _BatchGetDocumentsResponse(missing=name, read_time=read_time)
+            else:
+                document = _masked(version, request)
+                yield _BatchGetDocumentsResponse(found=document, read_time=read_time)
 
     async def list_documents(self, request: Message) -> Message:
         """A page in the order asked for; `show_missing` adds documents that have only children."""
         if request.page_size < 0:
-            raise invalid("page_size must not be negative.")
+            raise invalid("Page size must be nonnegative.")
         if request.show_missing and request.order_by:
-            raise invalid("show_missing cannot be combined with order_by.")
-        consistency = self._consistency(request)
-        size = min(request.page_size or _PAGE, _MOST)
+            raise invalid("cannot specify an order when show_missing is true")
+        if request.show_missing and not request.collection_id:
+            raise invalid("collection id must be set when show_missing is true")
+        size = min(request.page_size or _PAGE, _PAGE)
         query = Query(request.parent, _listing(request, size + 1))
-        if consistency.transaction is not None:
-            rows = await self._transactions.ask(consistency.transaction, query)
-        else:
-            rows = list(query.candidates(self._documents, consistency.at))
-            if request.show_missing:
-                rows += self._missing(query, consistency.at)
-            rows = query.arrange(rows)
+        consistency = self._consistency(request)
+        rows = await self._run(consistency, query)
+        if request.show_missing:
+            at = None if consistency.transaction is None else consistency.transaction.snapshot
+            missing = self._missing(query, consistency.at or at)
+            rows = query.arrange([*rows, *missing])
         page = rows[:size]
         response = _ListDocumentsResponse(documents=[_masked(row, request) for row in page])
         if len(rows) > size:
@@ -144,8 +145,10 @@ class Reading:
         return next(self._documents.scan(collection, at), None) is not None
 
     async def list_collection_ids(self, request: Message) -> Message:
-        consistency = self._consistency(request)
         parent = check_parent(request.parent)
+        if request.page_size < 0:
+            raise invalid("page_size must be greater than or equal to zero.")
+        consistency = self._consistency(request)
         found = set()
         for path in self._documents.collections(parent):
             collection_id = path[len(parent) + 1 :].partition("/")[0]
@@ -158,7 +161,7 @@ class Reading:
 
     async def run_query(self, request: Message) -> AsyncIterator[Message]:
         began = time.perf_counter()
-        query = Query(request.parent, request.structured_query)
+        query = _query(request)
         explain = request.HasField("explain_options")
         if explain and not request.explain_options.analyze:
             yield _RunQueryResponse(explain_metrics=plan(query))
@@ -168,18 +171,27 @@ class Reading:
             yield _RunQueryResponse(transaction=consistency.begun)
         rows = await self._run(consistency, query)
         read_time = self._read_time(consistency)
-        for row in rows:
-            yield _RunQueryResponse(document=query.project(row), read_time=read_time)
+        skipped = query.offset
+        if query.offset and not rows:
+            skipped = query.skipped(self._documents, consistency.at)
+        for row in rows[:-1]:
+            document = query.project(row)
+            yield _RunQueryResponse(document=document, read_time=read_time, skipped_results=skipped)
+            skipped = 0
+        last = _RunQueryResponse(read_time=read_time, skipped_results=skipped, done=True)
+        if rows:
+            last.document.CopyFrom(query.project(rows[-1]))
         if explain:
             took = time.perf_counter() - began
-            metrics = analysis(query, len(rows), len(rows), took)
-            yield _RunQueryResponse(explain_metrics=metrics, read_time=read_time)
-        elif not rows:
-            yield _RunQueryResponse(read_time=read_time)
+            last.explain_metrics.CopyFrom(analysis(query, len(rows), len(rows), took))
+        yield last
 
     async def run_aggregation_query(self, request: Message) -> AsyncIterator[Message]:
         began = time.perf_counter()
         structured = request.structured_aggregation_query
+        if not structured.HasField("structured_query"):
+            raise invalid("only structured queries are supported")
+        aggregate([], structured.aggregations)  # refuses what cannot be answered
         query = Query(request.parent, structured.structured_query, structured.aggregations)
         explain = request.HasField("explain_options")
         if explain and not request.explain_options.analyze:
@@ -208,13 +220,26 @@ class Reading:
         yield  # makes this a stream
 
     async def partition_query(self, request: Message) -> Message:
-        """All cursors in one answer, whatever `page_size` says is enough for fewer."""
-        query = Query(request.parent, request.structured_query)
-        if not query.descends:
-            raise invalid("A partitioned query must select all descendants.")
+        """The cursors in pages; a page's token is the number of cursors before it."""
+        if request.page_size < 0:
+            raise invalid("Page size must be nonnegative.")
+        query = _query(request)
+        check_partitionable(request.structured_query)
         rows = await self._run(self._consistency(request), query)
-        most = min(request.partition_count, request.page_size or request.partition_count)
-        return _PartitionQueryResponse(partitions=partition(query, rows, most))
+        cuts = partition(query, rows, request.partition_count)
+        token = request.page_token
+        if token and not (token.isascii() and token.isdigit()):
+            raise invalid("invalid page token")
+        start = int(token or 0)
+        end = start + (request.page_size or len(cuts))
+        more = str(end) if end < len(cuts) else ""
+        return _PartitionQueryResponse(partitions=cuts[start:end], next_page_token=more)
+
+
+def _query(request: Message) -> Query:
+    if not request.HasField("structured_query"):
+        raise invalid("only structured queries are supported")
+    return Query(request.parent, request.structured_query)
 
 
 def _masked(version: Version, request: Message) -> Message:
@@ -225,21 +250,25 @@ def _masked(version: Version, request: Message) -> Message:
 
 def _listing(request: Message, most: int) -> Message:
     """ListDocuments as a structured query."""
-    check_collection_id(request.collection_id)
     query = StructuredQuery(limit={"value": most})
     query.from_.add(collection_id=request.collection_id)
-    for part in filter(None, (part.strip() for part in request.order_by.split(","))):
-        path, _, direction = part.partition(" ")
-        if direction.strip().lower() not in ("", "asc", "desc"):
-            raise invalid(f"Invalid order: {part}")
+    for part in request.order_by.split(",") if request.order_by else []:
+        path, _, direction = part.strip().partition(" ")
+        if direction.strip().lower() not in ("", "asc", "desc") or not path:
+            raise invalid(f'Invalid order by clause "{request.order_by}".')
         descending = direction.strip().lower() == "desc"
-        query.order_by.add(
-            field={"field_path": path},
-            direction=StructuredQuery.DESCENDING if descending else StructuredQuery.ASCENDING,
-        )
+        _order(query, path, descending)
+    if not query.order_by or query.order_by[-1].field.field_path != "__name__":
+        descending = bool(query.order_by) and query.order_by[-1].direction == _DESCENDING
+        _order(query, "__name__", descending)
     if request.page_token:
         try:
             query.start_at.CopyFrom(Cursor.FromString(urlsafe_b64decode(request.page_token)))
         except (ValueError, DecodeError):
-            raise invalid("Invalid page_token.") from None
+            raise invalid("invalid page token") from None
     return query
+
+
+def _order(query: Message, path: str, descending: bool) -> None:
+    direction = _DESCENDING if descending else StructuredQuery.ASCENDING
+    query.order_by.add(field={"field_path": path}, direction=direction)

@@ -1,4 +1,4 @@
-"""Firestore values: their order across types, their place in documents, what may be stored.
+"""Firestore values: their order across types, and their place in documents.
 
 Order: https://cloud.google.com/firestore/docs/concepts/data-types#value_type_ordering
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from emulators.clock import from_micros
 from emulators.firestore.messages import Message, Value, instant_of, invalid
-from emulators.firestore.names import FieldPath, is_reserved
+from emulators.firestore.names import FieldPath
 
 Key = tuple[Any, ...]
 """Sorts and compares as the value it stands for; its first item tells the type."""
@@ -22,7 +22,7 @@ NULL, BOOLEAN, NUMBER, TIMESTAMP, STRING, BYTES, REFERENCE, GEO_POINT, ARRAY, VE
 NULL_KEY: Key = (NULL,)
 NAN_KEY: Key = (NUMBER, 0)
 _NUMERIC_ID = re.compile(r"__id(-?\d+)__")
-_MOST_DEPTH = 20
+UNSET = "Cannot convert firestore.v1.Value with type unset."
 
 
 def number_key(number: float) -> Key:
@@ -44,7 +44,7 @@ def key(value: Message) -> Key:
     """The sort key of a Value."""
     kind = value.WhichOneof("value_type")
     if kind is None:
-        return NULL_KEY
+        raise invalid(UNSET)
     if kind not in _KEYS:
         raise invalid(f"A value of the type {kind} cannot be compared.")
     return _KEYS[kind](getattr(value, kind))
@@ -128,40 +128,14 @@ def drop(fields: Message, path: FieldPath) -> None:
 def select(document: Message, paths: list[FieldPath]) -> Message:
     """A copy of `document` with the fields at `paths` alone."""
     chosen = type(document)(name=document.name)
-    chosen.create_time.CopyFrom(document.create_time)
-    chosen.update_time.CopyFrom(document.update_time)
+    for time in ("create_time", "update_time"):
+        if document.HasField(time):
+            getattr(chosen, time).CopyFrom(getattr(document, time))
     for path in paths:
         value = find(document.fields, path)
         if value is not None:
             put(chosen.fields, path, value)
     return chosen
-
-
-def make_storable(fields: Message, depth: int = 1) -> None:
-    """Cut timestamps to microseconds, in place. Raises INVALID_ARGUMENT for what cannot be kept."""
-    for name, value in fields.items():
-        if not name:
-            raise invalid("Property names must not be empty.")
-        if is_reserved(name) and not (name == "__type__" and is_vector(fields)):
-            raise invalid(f'The property name "{name}" is reserved.')
-        _make_value_storable(value, depth)
-
-
-def _make_value_storable(value: Message, depth: int, in_array: bool = False) -> None:
-    if depth > _MOST_DEPTH:
-        raise invalid("Property contains a value nested too deeply.")
-    kind = value.WhichOneof("value_type")
-    if kind == "map_value":
-        make_storable(value.map_value.fields, depth + 1)
-    elif kind == "array_value":
-        if in_array:
-            raise invalid("Cannot convert an array value in an array value.")
-        for item in value.array_value.values:
-            _make_value_storable(item, depth + 1, in_array=True)
-    elif kind == "timestamp_value":
-        value.timestamp_value.nanos -= value.timestamp_value.nanos % 1000
-    elif kind is None or kind.endswith(("_reference_value", "function_value", "pipeline_value")):
-        raise invalid("The value has no type that can be stored.")
 
 
 def plain(value: Message) -> Any:

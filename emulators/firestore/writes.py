@@ -16,21 +16,78 @@ from emulators.firestore.messages import (
     invalid,
     timestamp,
 )
-from emulators.firestore.names import check_document, field_path
+from emulators.firestore.names import NAME, FieldPath, check_document, field_path, is_reserved
+from emulators.firestore.storable import check_size, make_storable, make_value_storable
 from emulators.firestore.values import (
     drop,
     find,
     is_number,
     key,
-    make_storable,
     number_key,
     number_of,
     number_value,
     put,
 )
 
-_LARGEST = 1_048_576
+_REQUEST_TIME = 1
 _HIGHEST, _LOWEST = (1 << 63) - 1, -(1 << 63)
+
+
+def target(write: Message) -> str:
+    """The name of the document that a Write is about."""
+    operation = write.WhichOneof("operation")
+    name: str
+    if operation == "update":
+        name = write.update.name
+    elif operation == "delete":
+        name = write.delete
+    elif operation == "transform":
+        name = write.transform.document
+    else:
+        raise invalid("empty write operation")
+    return name
+
+
+def check_write(write: Message) -> None:
+    """Raises INVALID_ARGUMENT for what no stored document could make right; cuts timestamps."""
+    check_document(target(write))
+    transforms = write.update_transforms
+    if write.HasField("delete"):
+        if write.HasField("update_mask") or transforms:
+            raise invalid("A delete must not specify a document mask or transforms.")
+    elif write.HasField("transform"):
+        transforms = write.transform.field_transforms
+        if not transforms:
+            raise invalid("The list of FieldTransform must not be empty.")
+    make_storable(write.update.fields)
+    for text in write.update_mask.field_paths:
+        if (path := field_path(text)) != NAME:
+            _check_path(path)
+    for transform in transforms:
+        _check_transform(transform)
+
+
+def _check_path(path: FieldPath) -> None:
+    for part in path:
+        if is_reserved(part):
+            raise invalid(f"Invalid reserved name in field path {'.'.join(path)}")
+
+
+def _check_transform(transform: Message) -> None:
+    _check_path(field_path(transform.field_path))
+    kind = transform.WhichOneof("transform_type")
+    if kind is None:
+        raise invalid("Operation type must be specified for field transformation.")
+    operand = getattr(transform, kind)
+    if kind == "set_to_server_value":
+        if operand != _REQUEST_TIME:
+            raise invalid("ServerValue type must be specified for set_to_server_value.")
+    elif kind in ("increment", "maximum", "minimum"):
+        if not is_number(operand):
+            raise invalid("Input must be int64 or double.")
+    else:
+        for element in operand.values:
+            make_value_storable(element, 1, in_array=True)
 
 
 class Batch:
@@ -45,20 +102,18 @@ class Batch:
         self.changes: dict[str, Message | None] = {}
 
     def write(self, write: Message) -> Message:
-        """Try one Write, answer its WriteResult. Raises as the call shall answer."""
+        """Try one checked Write, answer its WriteResult. Raises as the call shall answer."""
         operation = write.WhichOneof("operation")
         if operation == "delete":
             return self._delete(write)
+        name, transforms = target(write), write.update_transforms
         if operation == "transform":
-            name, transforms = write.transform.document, write.transform.field_transforms
-        elif operation == "update":
-            name, transforms = write.update.name, write.update_transforms
-        else:
-            raise invalid("A write must have an operation.")
-        before = self._current(check_document(name))
+            transforms = write.transform.field_transforms
+        before = self._current(name)
         self._check(name, write, before)
         after = Document()
-        if operation == "transform" or write.HasField("update_mask"):
+        merged = operation == "transform" or write.HasField("update_mask")
+        if merged:
             if before is not None:
                 after.fields.MergeFrom(before.fields)
             if operation == "update":
@@ -66,12 +121,9 @@ class Batch:
         else:
             after.fields.MergeFrom(write.update.fields)
         results = [self._transform(after.fields, transform) for transform in transforms]
-        make_storable(after.fields)
-        if after.ByteSize() > _LARGEST:
-            raise invalid(
-                f"Document '{name}' cannot be written because its size exceeds the maximum"
-                f" allowed size of {_LARGEST:,} bytes."
-            )
+        if merged or transforms:
+            make_storable(after.fields)
+        check_size(name, after)
         if before is not None and before.fields == after.fields:
             return WriteResult(update_time=before.update_time, transform_results=results)
         after.update_time.CopyFrom(timestamp(self.time))
@@ -90,7 +142,7 @@ class Batch:
         ]
 
     def _delete(self, write: Message) -> Message:
-        name = check_document(write.delete)
+        name = target(write)
         before = self._current(name)
         self._check(name, write, before)
         if before is not None:
@@ -133,17 +185,15 @@ class Batch:
                 # The proto promises milliseconds, and the same time all over a commit.
                 value = Value(timestamp_value=timestamp(self.time - self.time % 1000))
             case "increment":
-                value = _add(current, _operand(transform.increment))
+                value = _add(current, transform.increment)
             case "maximum":
-                value = _extreme(current, _operand(transform.maximum), largest=True)
+                value = _extreme(current, transform.maximum, largest=True)
             case "minimum":
-                value = _extreme(current, _operand(transform.minimum), largest=False)
+                value = _extreme(current, transform.minimum, largest=False)
             case "append_missing_elements":
                 value = _united(current, transform.append_missing_elements)
-            case "remove_all_from_array":
-                value = _without(current, transform.remove_all_from_array)
             case _:
-                raise invalid("A field transform must have a type.")
+                value = _without(current, transform.remove_all_from_array)
         put(fields, path, value)
         return Value(null_value=0) if value.HasField("array_value") else value
 
@@ -157,12 +207,6 @@ def _merge(fields: Message, write: Message) -> None:
             drop(fields, path)
         else:
             put(fields, path, value)
-
-
-def _operand(value: Message) -> Message:
-    if not is_number(value):
-        raise invalid("The operand of a numeric transform must be an integer or a double.")
-    return value
 
 
 def _add(current: Message | None, operand: Message) -> Message:

@@ -2,7 +2,7 @@
 
 import secrets
 import string
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import grpc
 from google.cloud.firestore_v1 import types
@@ -19,15 +19,17 @@ from emulators.firestore.messages import (
     timestamp,
 )
 from emulators.firestore.names import (
+    FieldPath,
     check_collection_id,
     check_database,
-    check_document,
+    check_document_id,
     check_parent,
+    check_within,
     field_path,
 )
 from emulators.firestore.transactions import Transaction, Transactions
 from emulators.firestore.values import select
-from emulators.firestore.writes import Batch
+from emulators.firestore.writes import Batch, check_write, target
 
 _LETTERS = string.ascii_letters + string.digits
 
@@ -63,9 +65,7 @@ class Writing:
 
     async def commit(self, request: Message) -> Message:
         root = check_database(request.database)
-        for write in request.writes:
-            if not _name(write).startswith(f"{root}/"):
-                raise invalid(f'Document "{_name(write)}" is not in the database of the request.')
+        _check(request.writes, root)
         if not request.transaction:
             results, time = await self._commit(list(request.writes))
             return _CommitResponse(write_results=results, commit_time=timestamp(time))
@@ -89,10 +89,10 @@ class Writing:
 
     async def batch_write(self, request: Message) -> Message:
         """Every write on its own; one document may occur once (INVALID_ARGUMENT otherwise)."""
-        check_database(request.database)
-        names = [_name(write) for write in request.writes]
+        _check(request.writes, check_database(request.database))
+        names = [target(write) for write in request.writes]
         if len(set(names)) < len(names):
-            raise invalid("A document must not be written twice in one BatchWrite.")
+            raise invalid("the same document cannot be written more than once in a single request")
         response = _BatchWriteResponse()
         for write in request.writes:
             try:
@@ -108,13 +108,18 @@ class Writing:
     async def create_document(self, request: Message) -> Message:
         parent = check_parent(request.parent)
         collection = f"{parent}/{check_collection_id(request.collection_id)}"
+        if request.document.name:
+            raise invalid("document.name must not be set")
         document_id = request.document_id or "".join(secrets.choice(_LETTERS) for _ in range(20))
+        check_document_id(document_id)
         write = Write(
             update={"name": f"{collection}/{document_id}", "fields": request.document.fields},
             current_document={"exists": False},
         )
+        check_write(write)
+        paths = _mask(request)
         await self._commit([write])
-        return self._written(write.update.name, request)
+        return self._written(write.update.name, paths)
 
     async def update_document(self, request: Message) -> Message:
         write = Write(update=request.document)
@@ -122,47 +127,74 @@ class Writing:
             write.update_mask.CopyFrom(request.update_mask)
         if request.HasField("current_document"):
             write.current_document.CopyFrom(request.current_document)
+        check_write(write)
+        paths = _mask(request)
         await self._commit([write])
-        return self._written(request.document.name, request)
+        return self._written(request.document.name, paths)
 
-    def _written(self, name: str, request: Message) -> Message:
+    def _written(self, name: str, paths: list[FieldPath] | None) -> Message:
         version = self._documents.get(name)
         if version is None:
             raise Refused(grpc.StatusCode.NOT_FOUND, f'Document "{name}" not found.')
-        if request.HasField("mask"):
-            return select(version.document, [field_path(p) for p in request.mask.field_paths])
-        return version.document
+        return version.document if paths is None else select(version.document, paths)
 
     async def delete_document(self, request: Message) -> Message:
         write = Write(delete=request.name)
         if request.HasField("current_document"):
             write.current_document.CopyFrom(request.current_document)
+        check_write(write)
         await self._commit([write])
         return Empty()
 
     async def write(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
-        """The Write stream of mobile and web clients: a handshake, then commits in order."""
-        stream_id, count = "", 0
+        """The Write stream of mobile and web clients: a handshake, then commits in order.
+
+        The first request names the database and holds no writes, every later one holds some and
+        may say which response was the last to arrive. A write that fails ends the stream.
+        """
+        root, stream_id, count, greeted = "", "", 0, False
         async for request in requests:
-            count += 1
-            response = _WriteResponse(stream_token=str(count).encode())
             if not stream_id:
-                check_database(request.database)
+                root = check_database(request.database)
+                if request.writes:
+                    raise invalid("The first request of a Write stream must not contain writes.")
                 stream_id = request.stream_id or secrets.token_hex(8)
-                response.stream_id = stream_id
+                count = _acknowledged(request.stream_token, stream_id, None)
+            else:
+                _acknowledged(request.stream_token, stream_id, count)
+            count += 1
+            response = _WriteResponse(stream_token=f"{stream_id}/{count}".encode())
+            if not greeted:
+                response.stream_id, greeted = stream_id, True
             if request.writes:
+                _check(request.writes, root)
                 results, time = await self._commit(list(request.writes))
                 response.write_results.extend(results)
                 response.commit_time.CopyFrom(timestamp(time))
             yield response
 
 
-def _name(write: Message) -> str:
-    match write.WhichOneof("operation"):
-        case "update":
-            return check_document(write.update.name)
-        case "delete":
-            return check_document(write.delete)
-        case "transform":
-            return check_document(write.transform.document)
-    raise invalid("A write must have an operation.")
+def _acknowledged(token: bytes, stream_id: str, count: int | None) -> int:
+    """The number of the response that the token was sent with; 0 without a token.
+
+    Raises INVALID_ARGUMENT for a token of another stream or of a response still to come.
+    """
+    if not token:
+        return 0
+    known, _, number = token.decode(errors="replace").rpartition("/")
+    acknowledged = int(number) if number.isascii() and number.isdigit() else -1
+    if known != stream_id or acknowledged < 0 or (count is not None and acknowledged > count):
+        raise invalid("Invalid stream token.")
+    return acknowledged
+
+
+def _mask(request: Message) -> list[FieldPath] | None:
+    if not request.HasField("mask"):
+        return None
+    return [field_path(text) for text in request.mask.field_paths]
+
+
+def _check(writes: Iterable[Message], root: str) -> None:
+    for write in writes:
+        check_write(write)
+        check_within(target(write), root)
