@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from emulators.identity.wire import Body, Refused
@@ -130,7 +131,7 @@ def imported_factors(
         enrollment_id = item.text("mfaEnrollmentId") or new_id()
         if enrollment_id in made:
             raise ValueError("Enrollment id already exists.")
-        at = item.text("enrolledAt") or now
+        at = _enrolled_at(item, now)
         made[enrollment_id] = Factor(enrollment_id, at, item.text("displayName"), phone)
     return list(made.values())
 
@@ -153,8 +154,17 @@ def _set(held: Factor | None, item: Body, phone: str, now: str) -> Factor:
     return replace(
         factor,
         display_name=item.text("displayName"),
-        enrolled_at=item.text("enrolledAt") or factor.enrolled_at,
+        enrolled_at=_enrolled_at(item, factor.enrolled_at),
     )
+
+
+def _enrolled_at(item: Body, default: str) -> str:
+    text = item.text("enrolledAt") or default
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused("Invalid value at 'enrolled_at'", status="INVALID_ARGUMENT") from None
+    return text
 
 
 def _mfa_phone(item: Body) -> str:

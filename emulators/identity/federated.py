@@ -238,7 +238,13 @@ class Federated:
                 email_link=False,
                 valid_since=now,
             )
-        return replace(owner, email_verified=True, display_name=person.name, photo_url=person.photo)
+        return replace(
+            owner,
+            email_verified=True,
+            display_name=person.name,
+            photo_url=person.photo,
+            screen_name=person.screen_name,
+        )
 
     def _new(self, call: Call, person: Person) -> Account:
         shared = call.silo.settings.duplicate_emails
