@@ -6,9 +6,15 @@ import httpx
 import jwt
 from cryptography.x509 import load_pem_x509_certificate
 
+from emulators.identity import totp
+from tests.emulators.conftest import Loop
+
 PROJECT = "clinicloop-local"
 TOOLKIT = "/identitytoolkit.googleapis.com"
 PASSWORD = "correct horse"
+EMAIL = "jane@example.org"
+NUMBER = "+15555550100"
+OTHER = "+15555550101"
 
 
 class IdentityClient:
@@ -58,14 +64,14 @@ class IdentityClient:
             "code": self.code(session["sessionInfo"]),
         }
 
-    def person(self, email: str = "jane@example.org", **fields: Any) -> dict[str, Any]:
+    def person(self, email: str = EMAIL, **fields: Any) -> dict[str, Any]:
         """A person with a verified address, signed in by password."""
         signed_up = self.call("signUp", email=email, password=PASSWORD, **fields).json()
         self.admin("accounts:update", localId=signed_up["localId"], emailVerified=True)
         signed: dict[str, Any] = signed_up
         return signed
 
-    def sign_in(self, email: str = "jane@example.org", **fields: Any) -> dict[str, Any]:
+    def sign_in(self, email: str = EMAIL, **fields: Any) -> dict[str, Any]:
         answer = self.call("signInWithPassword", email=email, password=PASSWORD, **fields)
         assert answer.status_code == 200, answer.text
         signed: dict[str, Any] = answer.json()
@@ -88,6 +94,90 @@ class IdentityClient:
             token, key, algorithms=["RS256"], audience=PROJECT, options=options
         )
         return claims
+
+
+class FactorClient(IdentityClient):
+    """A person's client that answers challenges, on the engine's virtual clock."""
+
+    def __init__(self, port: int, loop: Loop) -> None:
+        super().__init__(port)
+        self.loop = loop
+
+    def app_code(self, secret: str, late: int = 0) -> str:
+        """What the authenticator app shows now, or `late` periods ago."""
+        return totp.code_at(secret, int(self.loop.ground.clock.time()) // 30 - late)
+
+    def next_code(self, secret: str) -> str:
+        """What the app shows when the present code is over."""
+        self.loop.advance(seconds=30)
+        return self.app_code(secret)
+
+    def enrol_phone(self, token: str, number: str = NUMBER, **fields: Any) -> dict[str, Any]:
+        start = self.factor(
+            "mfaEnrollment:start", idToken=token, phoneEnrollmentInfo={"phoneNumber": number}
+        )
+        session = start.json()["phoneSessionInfo"]["sessionInfo"]
+        info = {"sessionInfo": session, "code": self.code(session)}
+        return self.answered(
+            self.factor(
+                "mfaEnrollment:finalize", idToken=token, phoneVerificationInfo=info, **fields
+            )
+        )
+
+    def start_app(self, token: str) -> dict[str, Any]:
+        start = self.factor("mfaEnrollment:start", idToken=token, totpEnrollmentInfo={})
+        session: dict[str, Any] = self.answered(start)["totpSessionInfo"]
+        return session
+
+    def finish_app(
+        self, token: str, session: dict[str, Any], code: str, **fields: Any
+    ) -> httpx.Response:
+        info = {"sessionInfo": session["sessionInfo"], "verificationCode": code}
+        return self.factor(
+            "mfaEnrollment:finalize", idToken=token, totpVerificationInfo=info, **fields
+        )
+
+    def enrol_app(self, token: str, **fields: Any) -> tuple[str, dict[str, Any]]:
+        """The secret and the answer."""
+        session = self.start_app(token)
+        secret = str(session["sharedSecretKey"])
+        done = self.finish_app(token, session, self.app_code(secret), **fields)
+        return secret, self.answered(done)
+
+    def answer_app(self, pending: dict[str, Any], code: str, factor: int = 0) -> httpx.Response:
+        return self.factor(
+            "mfaSignIn:finalize",
+            mfaPendingCredential=pending["mfaPendingCredential"],
+            mfaEnrollmentId=pending["mfaInfo"][factor]["mfaEnrollmentId"],
+            totpVerificationInfo={"verificationCode": code},
+        )
+
+    def text_of(self, pending: dict[str, Any], factor: int = 0) -> dict[str, str]:
+        """Ask for a text to the chosen phone: `sessionInfo` and `code`."""
+        start = self.factor(
+            "mfaSignIn:start",
+            mfaPendingCredential=pending["mfaPendingCredential"],
+            mfaEnrollmentId=pending["mfaInfo"][factor]["mfaEnrollmentId"],
+            phoneSignInInfo={"recaptchaToken": "t"},
+        )
+        session = self.answered(start)["phoneResponseInfo"]["sessionInfo"]
+        return {"sessionInfo": session, "code": self.code(session)}
+
+    def answer_phone(self, pending: dict[str, Any], text: dict[str, str]) -> httpx.Response:
+        return self.factor(
+            "mfaSignIn:finalize",
+            mfaPendingCredential=pending["mfaPendingCredential"],
+            phoneVerificationInfo=text,
+        )
+
+    def configure(self, **mfa: Any) -> None:
+        self.admin("config?updateMask=mfa", "PATCH", mfa=mfa)
+
+    @staticmethod
+    def answered(response: httpx.Response) -> dict[str, Any]:
+        assert response.status_code == 200, response.text
+        body: dict[str, Any] = response.json()
+        return body
 
 
 def refusal(response: httpx.Response) -> str:

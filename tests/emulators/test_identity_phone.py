@@ -11,10 +11,8 @@ from firebase_admin import auth
 
 from emulators.identity import Identity
 from tests.emulators.conftest import Loop
-from tests.emulators.identity_client import PROJECT, IdentityClient, refusal
+from tests.emulators.identity_client import NUMBER, OTHER, PROJECT, IdentityClient, refusal
 
-NUMBER = "+15555550100"
-OTHER = "+15555550101"
 WITH_FACTORS = (
     "UNSUPPORTED_FIRST_FACTOR : A phone number cannot be set as a first factor on an SMS based "
     "MFA user."
