@@ -7,6 +7,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
@@ -93,7 +94,8 @@ class Api:
         found: list[Received] = []
 
         def enough() -> bool:
-            found.extend(self.pull(short, count - len(found)))
+            if len(found) < count:
+                found.extend(self.pull(short, count - len(found)))
             return len(found) >= count
 
         self.target.until(enough)
@@ -123,6 +125,33 @@ class Api:
         return self.publisher.update_topic(
             topic=types.Topic(name=self.topic, **fields), update_mask=FieldMask(paths=paths)
         )
+
+    def started(self) -> datetime:
+        """The present instant of the emulator, before whatever is published next."""
+        scratch = self.name("topics", f"clock-{uuid4().hex[:8]}")
+        short = scratch.rpartition("/")[2]
+        self.publisher.create_topic(name=scratch)
+        self.subscribe(short, scratch)
+        self.publish("now", topic=scratch)
+        (received,) = self.pulled(1, short)
+        self.subscriber.delete_subscription(subscription=self.name("subscriptions", short))
+        instant: Any = received.message.publish_time  # proto-plus makes it a datetime
+        now: datetime = instant
+        return now
+
+    def seek(self, time: datetime) -> None:
+        self.subscriber.seek(request={"subscription": self.subscription, "time": time})
+
+    def snapshot(self, short: str = "before", **fields: Any) -> Any:
+        request = types.CreateSnapshotRequest(
+            name=self.name("snapshots", short), subscription=self.subscription, **fields
+        )
+        return self.subscriber.create_snapshot(request)
+
+    def seek_snapshot(self, subscription: str = "billing") -> None:
+        name = self.name("subscriptions", subscription)
+        snapshot = self.name("snapshots", "before")
+        self.subscriber.seek(request={"subscription": name, "snapshot": snapshot})
 
     def got(self, short: str = "billing") -> Any:
         return self.subscriber.get_subscription(subscription=self.name("subscriptions", short))
