@@ -10,16 +10,18 @@ format is that of https://cloud.google.com/appengine/docs/flexible/scheduling-jo
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from calendar import month_name
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 from emulators.scheduler.cron import BadSchedule, Cron, zone_of
 
-_MINUTES_A_DAY = 24 * 60
+_DAY = 24 * 60
+"""In minutes."""
 _TIME = r"([01]?[0-9]|2[0-3]):([0-5][0-9])"
 _INTERVAL = re.compile(
     rf"every ([1-9][0-9]{{0,4}}) (hours?|mins?|minutes?)( synchronized| from {_TIME} to {_TIME})?"
@@ -81,20 +83,54 @@ class Interval:
         return max(-((start - end) // self.step) - 1, 0)
 
 
-@dataclass(frozen=True)
-class Union:
-    """The instants of several schedules that have none in common."""
+class TimesOfDay:
+    """At the same times of every day. A time that a gap swallows comes right after it."""
 
-    parts: tuple[Cron, ...]
+    def __init__(self, minutes: Iterable[int], time_zone: str) -> None:
+        """`minutes` count from midnight and may run over the next one."""
+        self._zone = zone_of(time_zone)
+        self._times = [time(at // 60, at % 60) for at in sorted({m % _DAY for m in minutes})]
+        self._of_day = lru_cache(maxsize=8)(self._instants)
 
     def after(self, instant: datetime) -> datetime:
-        return min(part.after(instant) for part in self.parts)
+        day = instant.astimezone(self._zone).date()
+        while True:
+            instants = self._of_day(day)
+            if (at := bisect_right(instants, instant)) < len(instants):
+                return instants[at]
+            day += timedelta(days=1)
 
     def from_(self, instant: datetime) -> datetime:
-        return min(part.from_(instant) for part in self.parts)
+        return self.after(instant - timedelta(microseconds=1))
 
     def between(self, start: datetime, end: datetime) -> int:
-        return sum(part.between(start, end) for part in self.parts)
+        first, last = (instant.astimezone(self._zone).date() for instant in (start, end))
+        count = bisect_left(self._of_day(last), end) - bisect_right(self._of_day(first), start)
+        day = first
+        while day < last:
+            count += len(self._times) if self._is_plain(day) else len(self._of_day(day))
+            day += timedelta(days=1)
+        return count
+
+    def _is_plain(self, day: date) -> bool:
+        midnights = (
+            datetime.combine(each, time(), self._zone) for each in (day, day + timedelta(days=1))
+        )
+        before, after = (midnight.utcoffset() for midnight in midnights)
+        return before == after
+
+    def _instants(self, day: date) -> list[datetime]:
+        return sorted({self._instant(datetime.combine(day, at, self._zone)) for at in self._times})
+
+    def _instant(self, local: datetime) -> datetime:
+        instant, earlier = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
+        if earlier >= instant:
+            return instant
+        # The time does not exist. The gap lies between the readings by the offsets around it.
+        offset = earlier.astimezone(self._zone).utcoffset()
+        while earlier.astimezone(self._zone).utcoffset() == offset:
+            earlier += timedelta(minutes=1)
+        return earlier.replace(second=0, microsecond=0)
 
 
 def _interval(match: re.Match[str], time_zone: str) -> Schedule:
@@ -102,29 +138,13 @@ def _interval(match: re.Match[str], time_zone: str) -> Schedule:
     if match[3] is None:
         return Interval(timedelta(minutes=step))
     if match[3] == " synchronized":
-        if _MINUTES_A_DAY % step:
+        if _DAY % step:
             raise BadSchedule(f'"{match[0]}" does not divide a day evenly.')
-        return _at_times(range(0, _MINUTES_A_DAY, step), time_zone)
+        return TimesOfDay(range(0, _DAY, step), time_zone)
     first, last = (int(match[at]) * 60 + int(match[at + 1]) for at in (4, 6))
     if last < first:
-        last += _MINUTES_A_DAY
-    return _at_times(range(first, last + 1, step), time_zone)
-
-
-def _at_times(minutes: Iterable[int], time_zone: str) -> Schedule:
-    """At these minutes of every day, which may run over midnight."""
-    hours: dict[int, set[int]] = defaultdict(set)
-    for at in minutes:
-        hours[at % 60].add(at // 60 % 24)
-    together: dict[frozenset[int], list[int]] = defaultdict(list)
-    for minute, of_hours in hours.items():
-        together[frozenset(of_hours)].append(minute)
-    return Union(
-        tuple(
-            Cron(f"{_listed(of_minutes)} {_listed(of_hours)} * * *", time_zone)
-            for of_hours, of_minutes in together.items()
-        )
-    )
+        last += _DAY
+    return TimesOfDay(range(first, last + 1, step), time_zone)
 
 
 def _days(text: str, match: re.Match[str], time_zone: str) -> Schedule:

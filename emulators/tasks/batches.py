@@ -22,6 +22,7 @@ _CreateMetadata: Any = tasks_v2.BatchCreateTasksMetadata.pb()
 _DeleteMetadata: Any = tasks_v2.BatchDeleteTasksMetadata.pb()
 _MOST_CREATED = 100
 _MOST_DELETED = 1000
+_REMEMBERED = 1000
 _NONE = "None of the requests succeeded, refer to {} for individual error details"
 
 
@@ -118,6 +119,10 @@ class Batches:
         operation.metadata.Pack(metadata)
         self._journal.put(f"operation/{name}", operation.SerializeToString())
         self._operations[name] = operation
+        if len(self._operations) > _REMEMBERED:
+            oldest = next(iter(self._operations))
+            del self._operations[oldest]
+            self._journal.delete(f"operation/{oldest}")
         return operation
 
 

@@ -7,11 +7,15 @@ from typing import Any
 
 import jwt
 import pytest
+from aiohttp import web
+from google.cloud import scheduler_v1
 
+from emulators import http_target
+from emulators.app_engine import ADDRESS
 from emulators.engine import Ground
 from emulators.scheduler import Scheduler
 from tests.emulators.conftest import Loop
-from tests.emulators.http_receiver import HttpReceiver
+from tests.emulators.http_receiver import HttpReceiver, Request, accept
 from tests.emulators.scheduler_client import SchedulerClient
 
 Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
@@ -140,6 +144,88 @@ def test_forced_run_leaves_the_schedule_alone(
     loop.settle()
     assert len(receiver.requests) == 1
     assert client.api.get_job(name=name).schedule_time == NOON + timedelta(hours=1)
+
+
+def test_job_in_english_runs_so_long_after_its_last_run(
+    client: SchedulerClient, receiver: HttpReceiver, loop: Loop
+) -> None:
+    client.create_job("poll", "every 5 hours", receiver.url)
+    loop.advance(hours=11)
+    assert _scheduled(receiver) == [NOON + timedelta(hours=h) for h in (5, 10)]
+
+
+def test_failed_forced_run_is_retried_like_any_other(
+    client: SchedulerClient, receiver: HttpReceiver, loop: Loop
+) -> None:
+    receiver.answer_with(503, 503, 200)
+    retry = {"retry_count": 3, "min_backoff_duration": {"seconds": 10}}
+    name = client.create_job("daily", "0 13 * * *", receiver.url, retry_config=retry)
+    client.api.run_job(name=name)
+    loop.advance(seconds=30)
+    assert _scheduled(receiver) == [NOON] * 3
+    job: Any = client.api.get_job(name=name)
+    assert job.schedule_time == NOON + timedelta(hours=1)
+    assert (job.status.code, job.last_attempt_time) == (0, NOON + timedelta(seconds=30))
+
+
+def test_forced_run_of_a_paused_job_is_made_once(
+    client: SchedulerClient, receiver: HttpReceiver, loop: Loop
+) -> None:
+    receiver.answer_with(503)
+    retry = {"retry_count": 3, "min_backoff_duration": {"seconds": 10}}
+    name = client.create_job("daily", "0 13 * * *", receiver.url, retry_config=retry)
+    client.api.pause_job(name=name)
+    client.api.run_job(name=name)
+    loop.advance(hours=5)
+    assert len(receiver.requests) == 1
+    assert client.api.get_job(name=name).state == scheduler_v1.Job.State.PAUSED
+
+
+def test_retries_go_on_until_both_limits_are_reached(
+    client: SchedulerClient, receiver: HttpReceiver, loop: Loop
+) -> None:
+    receiver.answer_with(503)
+    retry = {
+        "retry_count": 1,
+        "max_retry_duration": {"seconds": 25},
+        "min_backoff_duration": {"seconds": 10},
+        "max_backoff_duration": {"seconds": 10},
+    }
+    client.create_job("daily", "0 13 * * *", receiver.url, retry_config=retry)
+    loop.advance(hours=2)
+    assert len(receiver.requests) == 4  # after 0, 10, 20 and 30 seconds
+
+
+def test_app_engine_job_is_retried_on_503_without_count(
+    client: SchedulerClient, receiver: HttpReceiver, loop: Loop
+) -> None:
+    receiver.answer_with(503, 503, 500, 200)
+    loop.ground.settings[ADDRESS] = receiver.url
+    target = {"relative_uri": "/tick", "http_method": "GET"}
+    client.create_job("daily", "0 13 * * *", app_engine_http_target=target)
+    loop.advance(hours=2)
+    assert receiver.paths == ["/tick"] * 3
+    assert receiver.requests[0].headers["X-CloudScheduler-JobName"] == "daily"
+    assert receiver.requests[0].headers["Host"] == "clinicloop-local.appspot.com"
+
+
+def test_silent_target_cannot_hold_up_virtual_time(
+    client: SchedulerClient,
+    receiver: HttpReceiver,
+    loop: Loop,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def be_silent(request: Request) -> web.Response:
+        await loop.ground.faults.cleared()
+        return await accept(request)
+
+    monkeypatch.setattr(http_target, "STALL_SECONDS", 0.2)
+    receiver.answer = be_silent
+    name = client.create_job("hourly", "0 * * * *", receiver.url)
+    loop.advance(hours=2)
+    loop.loop.call_soon_threadsafe(loop.ground.faults.clear)
+    assert len(receiver.requests) == 2
+    assert client.api.get_job(name=name).status.code == 4
 
 
 def test_paused_job_does_not_run_until_it_is_resumed(

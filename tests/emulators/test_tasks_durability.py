@@ -13,7 +13,7 @@ from emulators.engine import Ground
 from emulators.tasks import Tasks
 from tests.emulators.conftest import Loop
 from tests.emulators.http_receiver import HttpReceiver, Request, accept
-from tests.emulators.tasks_client import TasksClient
+from tests.emulators.tasks_client import QUEUE, TasksClient
 
 Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
 
@@ -103,3 +103,35 @@ def test_attempt_that_was_cut_off_is_repeated(
     loop.settle()
     loop.loop.call_soon_threadsafe(loop.ground.faults.clear)
     assert [task["last_status"] for task in engine.describe()["executed"]] == [200]
+
+
+def test_name_of_a_deleted_queue_stays_taken(loop: Loop, start_engine: Start) -> None:
+    engine, port = start_engine(Tasks)
+    client = TasksClient(port)
+    client.create_queue()
+    client.api.delete_queue(name=QUEUE)
+    client.channel.close()
+    loop.run(engine.stop())
+
+    client = TasksClient(start_engine(Tasks)[1])
+    with pytest.raises(exceptions.FailedPrecondition):
+        client.create_queue()
+    client.channel.close()
+
+
+def test_batch_is_remembered(loop: Loop, start_engine: Start) -> None:
+    engine, port = start_engine(Tasks)
+    client = TasksClient(port)
+    client.create_queue()
+    client.api.pause_queue(name=QUEUE)
+    each = {"parent": QUEUE, "task": {"http_request": {"url": "http://127.0.0.1:9/"}}}
+    request = {"parent": QUEUE, "requests": [each], "request_id": "r1"}
+    made = client.api.batch_create_tasks(request=request).operation.name
+    client.channel.close()
+    loop.run(engine.stop())
+
+    client = TasksClient(start_engine(Tasks)[1])
+    assert client.api.get_operation({"name": made}).done
+    assert client.api.batch_create_tasks(request=request).operation.name == made
+    assert len(client.pending()) == 1
+    client.channel.close()
