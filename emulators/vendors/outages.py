@@ -87,4 +87,4 @@ def fcm(status: int) -> web.Response:
     kind = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
     error = {"code": status, "message": message, "status": name}
     details = [{"@type": kind, "errorCode": code}]
-    return _answer(status, {"error": error | {"details": details}}, {"Retry-After": "60"})
+    return _answer(status, {"error": error | {"details": details}}, _RETRY)
