@@ -1,9 +1,9 @@
 """App Engine targets of Cloud Tasks and Cloud Scheduler.
 
 There is no App Engine in the local cloud. Such targets are accepted and shown as the services show
-them. Their requests go to the base address in the setting or environment variable
-`APP_ENGINE_EMULATOR_HOST` (`http://127.0.0.1:8081`), with the routed host in the Host header;
-without one every attempt fails with NOT_FOUND.
+them. Their requests go to the address in the setting or environment variable
+`APP_ENGINE_EMULATOR_HOST` (`127.0.0.1:8081`, by http unless it says otherwise), with the routed
+host in the Host header; without one every attempt fails with NOT_FOUND.
 
 Source: AppEngineHttpRequest and AppEngineRouting of
 https://cloud.google.com/tasks/docs/reference/rpc/google.cloud.tasks.v2, AppEngineHttpTarget of
@@ -75,5 +75,6 @@ async def send(
     agent = {"User-Agent": target.headers.get("User-Agent", AGENT), "Host": routing.host}
     headers = dict(sendable(target.headers)) | agent | dict(own_headers)
     method = HttpMethod(target.http_method or HttpMethod.POST).name
+    base = base if "://" in base else f"http://{base}"
     url = base.rstrip("/") + target.relative_uri
     return await dispatch(ground, Call(method, url, headers, target.body, False), deadline)

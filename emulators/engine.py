@@ -32,6 +32,8 @@ class Ground:
     project: str = "clinicloop-local"
     settings: dict[str, str] = field(default_factory=dict)
     """Addresses engines need of one another, e.g. `host` -> `http://127.0.0.1:8080`."""
+    silent: set[str] = field(default_factory=set)
+    """Targets of tasks and jobs, `http://127.0.0.1:8080`, that last held up virtual time."""
     _session: aiohttp.ClientSession | None = None
 
     def journal(self, engine: str) -> Journal:

@@ -25,6 +25,8 @@ CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 HTTP_DEADLINES = (timedelta(seconds=15), timedelta(minutes=30))
 STALL_SECONDS = 25.0
 """Real seconds for which an attempt may hold up virtual time; see `dispatch`."""
+SILENT_SECONDS = 5.0
+"""The same for a target that did so the last time."""
 URL_LENGTH = 2083
 _HEADER_BYTES = 80 << 10
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -189,14 +191,23 @@ async def dispatch(ground: Ground, call: Call, deadline: timedelta) -> Reply:
     all of virtual time. After `STALL_SECONDS` of that it has met its deadline, as it would have if
     time had gone on.
     """
+    try:
+        target = str(URL(call.url).origin())
+    except ValueError:
+        return Reply(None, grpc.StatusCode.INVALID_ARGUMENT, f'"{call.url}" is no URL.')
+    patience = min(STALL_SECONDS, SILENT_SECONDS) if target in ground.silent else STALL_SECONDS
     attempt = asyncio.create_task(_send(ground, call, deadline))
     try:
         held_up = 0.0
-        while not attempt.done() and held_up < STALL_SECONDS:
-            look = min(_LOOK_SECONDS, STALL_SECONDS)
+        while not attempt.done() and held_up < patience:
+            look = min(_LOOK_SECONDS, patience)
             _, pending = await asyncio.wait({attempt}, timeout=look)
             held_up = held_up + look if pending and ground.clock.frozen else 0.0
-        return attempt.result() if attempt.done() else _too_late()
+        if not attempt.done():
+            ground.silent.add(target)
+            return _too_late()
+        ground.silent.discard(target)
+        return attempt.result()
     finally:
         attempt.cancel()
 

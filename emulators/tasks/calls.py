@@ -15,7 +15,6 @@ from yarl import URL
 from emulators import app_engine
 from emulators.engine import Ground
 from emulators.http_target import Reply, call_of, dispatch
-from emulators.tasks import rules
 
 _Request: Any = HttpRequest.pb()
 _Mode = UriOverride.UriOverrideEnforceMode
@@ -24,7 +23,7 @@ _Scheme = UriOverride.Scheme
 
 async def send(ground: Ground, queue: Any, task: Any, facts: Mapping[str, str]) -> Reply:
     """Make one attempt; `facts` are the headers about it by their short names (`TaskName`)."""
-    deadline = task.dispatch_deadline.ToTimedelta() or rules.DEFAULT_DEADLINE
+    deadline = task.dispatch_deadline.ToTimedelta()
     if task.WhichOneof("message_type") == "app_engine_http_request":
         target = task.app_engine_http_request
         routing = target.app_engine_routing
@@ -44,7 +43,7 @@ def overridden(request: Any, target: Any) -> Any:
     changed = _Request()
     changed.CopyFrom(request)
     if target.HasField("uri_override"):
-        changed.url = _overridden_url(request.url, target.uri_override)
+        changed.url = overridden_url(request.url, target.uri_override)
     if target.http_method:
         changed.http_method = target.http_method
     if changed.http_method not in (HttpMethod.POST, HttpMethod.PUT, HttpMethod.PATCH):
@@ -60,7 +59,8 @@ def overridden(request: Any, target: Any) -> Any:
     return changed
 
 
-def _overridden_url(text: str, override: Any) -> str:
+def overridden_url(text: str, override: Any) -> str:
+    """The URL as a queue's UriOverride has it. Raises ValueError where that makes none."""
     if override.uri_override_enforce_mode == _Mode.IF_NOT_EXISTS:
         return text  # a task made by CreateTask has a URL of its own
     url = URL(text)

@@ -20,6 +20,7 @@ from emulators.http_target import (
     deadline_within,
     method_of,
 )
+from emulators.tasks.calls import overridden_url
 from emulators.unary import check_timestamp, invalid, span, stamp
 
 HORIZON = timedelta(hours=720)
@@ -123,6 +124,10 @@ def _check_queue_target(target: Any) -> None:
         raise invalid("UriOverride.port must be a port number.")
     if uri.scheme not in (0, 1, 2) or uri.uri_override_enforce_mode not in (0, 1, 2):
         raise invalid("UriOverride has an unknown scheme or mode.")
+    try:
+        overridden_url("http://example.com/", uri)
+    except ValueError as error:
+        raise invalid(f"UriOverride makes no URL: {error}.") from None
 
 
 def complete_retry(retry: Any) -> None:

@@ -89,6 +89,7 @@ def test_update_creates_a_missing_queue(client: TasksClient) -> None:
         {"stackdriver_logging_config": {"sampling_ratio": 1.5}},
         {"http_target": {"uri_override": {"host": ""}}},
         {"http_target": {"uri_override": {"port": -1}}},
+        {"http_target": {"uri_override": {"host": "a/b"}}},
         {"http_target": {"oidc_token": {"service_account_email": "a@b"}}},
         {"http_target": {"oauth_token": {"service_account_email": "a@b"}}},
         {"rate_limits": {"max_concurrent_dispatches": 5001}},
