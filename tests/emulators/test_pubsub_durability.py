@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
+from google.api_core import exceptions
+from google.pubsub_v1 import Schema, SchemaServiceClient
+from google.pubsub_v1.services.schema_service.transports import SchemaServiceGrpcTransport
 
 from emulators.pubsub import PubSub
 from tests.emulators.conftest import Loop
@@ -46,6 +50,12 @@ def running(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
             yield Cloud(loop, engine, publisher, subscriber, receiver)
         finally:
             loop.run(engine.stop())
+
+
+@contextmanager
+def schemas(cloud: Cloud) -> Iterator[SchemaServiceClient]:
+    with grpc.insecure_channel(cloud.publisher.transport.host) as channel:
+        yield SchemaServiceClient(transport=SchemaServiceGrpcTransport(channel=channel))
 
 
 def test_published_message_survives_a_restart(
@@ -171,6 +181,31 @@ def test_retained_messages_and_snapshots_survive_a_restart(
         assert cloud.backlog() == 0
         cloud.subscriber.seek(request={"subscription": SUBSCRIPTION, "snapshot": name})
         assert [each.message.data for each in cloud.pull()] == [b"kept"]
+
+
+def test_policies_and_schemas_survive_a_restart(
+    durable: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{PROJECT}/schemas/payload"
+    definition = '{"type": "record", "name": "R", "fields": [{"name": "a", "type": "string"}]}'
+    schema = Schema(type_=Schema.Type.AVRO, definition=definition)
+    binding = {"role": "roles/pubsub.viewer", "members": ["allUsers"]}
+    with running(durable, monkeypatch) as cloud:
+        with schemas(cloud) as service:
+            service.create_schema(parent=PROJECT, schema=schema, schema_id="payload")
+            service.commit_schema(name=name, schema=schema)
+        cloud.publisher.create_topic(
+            {"name": TOPIC, "schema_settings": {"schema": name, "encoding": 1}}
+        )
+        policy = cloud.publisher.set_iam_policy(
+            request={"resource": TOPIC, "policy": {"bindings": [binding]}}
+        )
+    with running(durable, monkeypatch) as cloud:
+        with schemas(cloud) as service:
+            assert len(list(service.list_schema_revisions(name=name))) == 2
+        assert cloud.publisher.get_iam_policy(request={"resource": TOPIC}) == policy
+        with pytest.raises(exceptions.InvalidArgument):
+            cloud.publisher.publish(TOPIC, b"{}").result(timeout=10)
 
 
 KILLED = """

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 from google.api_core import exceptions
-from google.cloud.pubsub_v1.subscriber.exceptions import AcknowledgeStatus
 from google.cloud.pubsub_v1.subscriber.message import Message
 from google.pubsub_v1 import types
 
@@ -49,17 +48,6 @@ def texts(messages: list[types.ReceivedMessage]) -> list[str]:
     return [each.message.data.decode() for each in messages]
 
 
-def test_pulled_message_is_as_published(cloud: Cloud) -> None:
-    cloud.subscribe()
-    message_id = cloud.publish("hello", key="c-1", kind="greeting")
-    (received,) = cloud.pull()
-    assert received.message.message_id == message_id
-    assert received.message.data == b"hello"
-    assert dict(received.message.attributes) == {"kind": "greeting"}
-    assert received.message.ordering_key == "c-1"
-    assert received.delivery_attempt == 0
-
-
 def test_acknowledged_message_does_not_come_again(cloud: Cloud) -> None:
     cloud.loop.ground.clock.freeze()
     cloud.subscribe()
@@ -96,13 +84,6 @@ def test_extended_deadline_keeps_the_message_away(cloud: Cloud) -> None:
     assert cloud.backlog() == 0
 
 
-def test_deadline_of_zero_brings_the_message_at_once(cloud: Cloud) -> None:
-    cloud.subscribe()
-    cloud.publish()
-    deadline(cloud, 0, *cloud.pull())
-    assert len(cloud.pull()) == 1
-
-
 def test_retry_policy_delays_a_nacked_message(cloud: Cloud) -> None:
     cloud.loop.ground.clock.freeze()
     cloud.subscribe(retry_policy=backoff(30, 600))
@@ -112,14 +93,6 @@ def test_retry_policy_delays_a_nacked_message(cloud: Cloud) -> None:
     assert cloud.pull() == []
     cloud.loop.advance(seconds=1)
     assert len(cloud.pull()) == 1
-
-
-def test_pull_gives_no_more_than_asked_for(cloud: Cloud) -> None:
-    cloud.subscribe()
-    for number in range(5):
-        cloud.publish(str(number))
-    assert texts(cloud.pull(most=2)) == ["0", "1"]
-    assert texts(cloud.pull(most=9)) == ["2", "3", "4"]
 
 
 def test_message_pulled_too_often_is_dead_lettered(cloud: Cloud) -> None:
@@ -137,17 +110,6 @@ def test_message_pulled_too_often_is_dead_lettered(cloud: Cloud) -> None:
     assert texts(cloud.pull(DEAD)) == ["poison"]
 
 
-def test_a_key_has_one_batch_outstanding(cloud: Cloud) -> None:
-    cloud.subscribe(enable_message_ordering=True)
-    for data in ("a1", "a2", "a3"):
-        cloud.publish(data, key="a")
-    batch = cloud.pull(most=2)
-    assert texts(batch) == ["a1", "a2"]
-    assert cloud.pull() == []
-    ack(cloud, *batch)
-    assert texts(cloud.pull()) == ["a3"]
-
-
 def test_redelivery_brings_the_followers_again_even_if_acknowledged(cloud: Cloud) -> None:
     cloud.subscribe(enable_message_ordering=True)
     for data in ("a1", "a2", "a3"):
@@ -156,50 +118,6 @@ def test_redelivery_brings_the_followers_again_even_if_acknowledged(cloud: Cloud
     ack(cloud, second)
     deadline(cloud, 0, first)
     assert texts(cloud.pull()) == ["a1", "a2", "a3"]
-
-
-def test_messages_published_before_the_subscription_do_not_come(cloud: Cloud) -> None:
-    cloud.publish("early")
-    cloud.subscribe()
-    cloud.publish("late")
-    assert texts(cloud.pull()) == ["late"]
-
-
-def test_every_subscription_has_its_own_copy(cloud: Cloud) -> None:
-    other = f"{PROJECT}/subscriptions/other"
-    cloud.subscribe()
-    cloud.subscribe(other)
-    cloud.publish("x")
-    ack(cloud, *cloud.pull())
-    assert texts(cloud.pull(other)) == ["x"]
-
-
-def test_ack_id_that_counts_no_more_is_passed_over(cloud: Cloud) -> None:
-    cloud.subscribe()
-    cloud.publish()
-    (message,) = cloud.pull()
-    ack(cloud, message)
-    ack(cloud, message)
-
-
-def test_push_subscription_cannot_be_pulled(cloud: Cloud) -> None:
-    cloud.push()
-    with pytest.raises(exceptions.FailedPrecondition):
-        cloud.pull()
-
-
-def test_pull_of_nothing_is_refused(cloud: Cloud) -> None:
-    cloud.subscribe()
-    with pytest.raises(exceptions.InvalidArgument):
-        cloud.pull(most=0)
-
-
-@pytest.mark.parametrize("seconds", [-1, 601])
-def test_ack_deadline_out_of_range_is_refused(cloud: Cloud, seconds: int) -> None:
-    cloud.subscribe()
-    cloud.publish()
-    with pytest.raises(exceptions.InvalidArgument):
-        deadline(cloud, seconds, *cloud.pull())
 
 
 def test_streaming_pull_delivers_and_acknowledges(cloud: Cloud) -> None:
@@ -250,42 +168,6 @@ def test_streaming_pull_keeps_the_order_of_a_key_through_a_nack(cloud: Cloud) ->
     assert seen[:2] == ["0", "1"]
 
 
-def test_streaming_pull_honours_flow_control(cloud: Cloud) -> None:
-    cloud.subscribe()
-    for number in range(3):
-        cloud.publish(str(number))
-    first = types.StreamingPullRequest(
-        subscription=SUBSCRIPTION, stream_ack_deadline_seconds=10, max_outstanding_messages=2
-    )
-    requests: queue.Queue[types.StreamingPullRequest | None] = queue.Queue()
-    requests.put(first)
-    responses = cloud.subscriber.streaming_pull(iter(requests.get, None))
-    batches = (list(answer.received_messages) for answer in responses)
-    batches = (batch for batch in batches if batch)
-    outstanding = next(batches)
-    assert texts(outstanding) == ["0", "1"]
-    requests.put(types.StreamingPullRequest(ack_ids=[outstanding[0].ack_id]))
-    assert texts(next(batches)) == ["2"]
-    requests.put(None)
-
-
-def test_stream_of_an_absent_subscription_is_refused(cloud: Cloud) -> None:
-    stream = cloud.subscriber.subscribe(SUBSCRIPTION, lambda _: None)
-    with pytest.raises(exceptions.NotFound):
-        stream.result(timeout=10)
-
-
-def test_deleting_the_subscription_ends_its_streams(cloud: Cloud) -> None:
-    cloud.subscribe()
-    cloud.publish()
-    arrived: queue.Queue[None] = queue.Queue()
-    stream = cloud.subscriber.subscribe(SUBSCRIPTION, lambda _: arrived.put(None))
-    arrived.get(timeout=10)
-    cloud.subscriber.delete_subscription(subscription=SUBSCRIPTION)
-    with pytest.raises(exceptions.NotFound):
-        stream.result(timeout=10)
-
-
 def test_turning_to_push_ends_the_streams(cloud: Cloud) -> None:
     cloud.subscribe()
     cloud.publish()
@@ -313,23 +195,6 @@ def test_exactly_once_refuses_an_ack_after_the_deadline(cloud: Cloud) -> None:
     assert info.reason == "EXACTLY_ONCE_ACKID_FAILURE"
     assert dict(info.metadata) == {late.ack_id: "PERMANENT_FAILURE_INVALID_ACK_ID"}
     assert texts(cloud.pull()) == ["late"]
-
-
-def test_exactly_once_stream_confirms_acknowledgements(cloud: Cloud) -> None:
-    cloud.subscribe(enable_exactly_once_delivery=True)
-    results: queue.Queue[AcknowledgeStatus] = queue.Queue()
-
-    def handle(message: Message) -> None:
-        message.ack_with_response().add_done_callback(lambda done: results.put(done.result()))
-
-    cloud.publish("x")
-    stream = cloud.subscriber.subscribe(SUBSCRIPTION, handle)
-    try:
-        assert results.get(timeout=10) is AcknowledgeStatus.SUCCESS
-        assert cloud.backlog() == 0
-    finally:
-        stream.cancel()
-        stream.result(timeout=10)
 
 
 def test_publish_goes_through_after_an_outage(cloud: Cloud) -> None:

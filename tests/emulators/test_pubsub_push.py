@@ -1,7 +1,6 @@
 """Push subscriptions: the official client publishes, a real HTTP receiver is pushed to."""
 
 import asyncio
-import base64
 import itertools
 from collections.abc import Iterator
 
@@ -38,32 +37,6 @@ def dead_letter_policy(cloud: Cloud, attempts: int = 5) -> types.DeadLetterPolic
     cloud.publisher.create_topic(name=DEAD_TOPIC)
     cloud.subscribe(DEAD, DEAD_TOPIC)
     return types.DeadLetterPolicy(dead_letter_topic=DEAD_TOPIC, max_delivery_attempts=attempts)
-
-
-def test_push_body_wraps_the_message(cloud: Cloud) -> None:
-    cloud.push()
-    message_id = cloud.publish("hello", key="c-1", kind="greeting")
-    cloud.loop.settle()
-    body = cloud.receiver.bodies()[0]
-    message = body["message"]
-    assert body["subscription"] == SUBSCRIPTION
-    assert base64.b64decode(message["data"]) == b"hello"
-    assert message["attributes"] == {"kind": "greeting"}
-    assert message["messageId"] == message["message_id"] == message_id
-    assert message["publishTime"] == message["publish_time"]
-    assert message["publishTime"].endswith("Z")
-    assert message["orderingKey"] == "c-1"
-
-
-def test_delivery_attempt_is_given_only_with_a_dead_letter_policy(cloud: Cloud) -> None:
-    cloud.push(dead_letter_policy=dead_letter_policy(cloud))
-    cloud.push(f"{PROJECT}/subscriptions/plain")
-    cloud.publish()
-    cloud.loop.settle()
-    attempts = {
-        body["subscription"]: body.get("deliveryAttempt") for body in cloud.receiver.bodies()
-    }
-    assert attempts == {SUBSCRIPTION: 1, f"{PROJECT}/subscriptions/plain": None}
 
 
 def test_push_carries_a_token_that_google_auth_verifies(cloud: Cloud) -> None:
@@ -240,18 +213,6 @@ def test_filter_decides_what_is_pushed(cloud: Cloud) -> None:
     cloud.publish("yes", **{"ce-type": "contract.created"})
     cloud.loop.settle()
     assert cloud.receiver.data() == ["yes"]
-
-
-def test_unwrapped_push_sends_the_data_and_metadata_headers(cloud: Cloud) -> None:
-    cloud.push(push={"no_wrapper": types.PushConfig.NoWrapper(write_metadata=True)})
-    message_id = cloud.publish("plain", key="c-1", kind="greeting")
-    cloud.loop.settle()
-    headers, body = cloud.receiver.requests[0]
-    assert body == b"plain"
-    assert headers["kind"] == "greeting"
-    assert headers["x-goog-pubsub-message-id"] == message_id
-    assert headers["x-goog-pubsub-subscription-name"] == SUBSCRIPTION
-    assert headers["x-goog-pubsub-ordering-key"] == "c-1"
 
 
 def test_no_more_than_sixteen_pushes_of_a_subscription_run_at_once(cloud: Cloud) -> None:

@@ -79,50 +79,12 @@ def test_seek_brings_back_what_the_topic_retained(cloud: Cloud) -> None:
     assert consume(cloud) == ["three"]
 
 
-def test_seek_to_now_purges_the_backlog(cloud: Cloud) -> None:
-    cloud.subscribe()
-    publish_an_hour_apart(cloud, "one", "two")
-    seek_back(cloud, hours=0)
-    assert cloud.backlog() == 0
-
-
-def test_without_retention_acknowledged_messages_are_gone(cloud: Cloud) -> None:
-    cloud.subscribe()
-    publish_an_hour_apart(cloud, "one")
-    consume(cloud)
-    seek_back(cloud, hours=5)
-    assert cloud.backlog() == 0
-
-
 def test_seek_pushes_again(cloud: Cloud) -> None:
     cloud.push(retain_acked_messages=True)
     publish_an_hour_apart(cloud, "one", "two")
     seek_back(cloud, hours=5)
     cloud.loop.settle()
     assert sorted(cloud.receiver.data()) == ["one", "one", "two", "two"]
-
-
-def test_snapshot_restores_what_was_unacknowledged(cloud: Cloud) -> None:
-    cloud.subscribe()
-    cloud.publish("done")
-    consume(cloud)
-    cloud.publish("open")
-    taken = snapshot(cloud)
-    cloud.publish("later")
-    assert consume(cloud) == ["open", "later"]
-    seek_snapshot(cloud)
-    assert taken.topic == TOPIC
-    assert consume(cloud) == ["open", "later"]
-
-
-def test_snapshot_is_listed_and_deleted(cloud: Cloud) -> None:
-    cloud.subscribe()
-    snapshot(cloud)
-    assert [each.name for each in cloud.subscriber.list_snapshots(project=PROJECT)] == [SNAPSHOT]
-    assert list(cloud.publisher.list_topic_snapshots(request={"topic": TOPIC})) == [SNAPSHOT]
-    cloud.subscriber.delete_snapshot(snapshot=SNAPSHOT)
-    with pytest.raises(exceptions.NotFound):
-        seek_snapshot(cloud)
 
 
 def test_snapshot_expires_after_seven_days(cloud: Cloud) -> None:

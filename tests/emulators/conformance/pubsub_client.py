@@ -50,6 +50,16 @@ class Api:
     def subscription(self) -> str:
         return self.name("subscriptions", "billing")
 
+    @property
+    def schema(self) -> str:
+        return self.name("schemas", "payload")
+
+    def make_schema(self, **fields: Any) -> Any:
+        """An Avro schema of a record with these fields, or with a text `a`."""
+        return self.schemas.create_schema(
+            parent=self.project, schema=avro(**fields or {"a": "string"}), schema_id="payload"
+        )
+
     def make_topic(self, short: str = "orders", **fields: Any) -> Any:
         return self.publisher.create_topic(types.Topic(name=self.name("topics", short), **fields))
 
@@ -155,6 +165,13 @@ class Api:
 
     def got(self, short: str = "billing") -> Any:
         return self.subscriber.get_subscription(subscription=self.name("subscriptions", short))
+
+
+def avro(name: str = "", **fields: Any) -> types.Schema:
+    """A schema whose record has fields of these Avro types."""
+    columns = [{"name": field, "type": kind} for field, kind in fields.items()]
+    definition = json.dumps({"type": "record", "name": "Payload", "fields": columns})
+    return types.Schema(name=name, type_=types.Schema.Type.AVRO, definition=definition)
 
 
 def texts(messages: list[Received]) -> list[str]:
