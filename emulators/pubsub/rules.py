@@ -113,18 +113,21 @@ def instant(timestamp: Proto, field: str) -> datetime:
 def check_topic(topic: Proto) -> None:
     check_name("topics", topic.name)
     check_labels(topic.labels)
-    _check_supported(topic, "ingestion_data_source_settings")
+    _check_transforms(topic)
     if topic.HasField("message_retention_duration"):
         _check_retention(topic)
 
 
-def _check_supported(config: Proto, *fields: str) -> None:
+def topic_state(topic: Proto) -> str:
+    """The documented state of a topic; nothing is ever ingested here, which is told by it."""
+    ingesting = topic.HasField("ingestion_data_source_settings")
+    return "INGESTION_RESOURCE_ERROR" if ingesting else "ACTIVE"
+
+
+def _check_transforms(config: Proto) -> None:
     """UNIMPLEMENTED for what this engine would otherwise silently not do."""
-    for field in fields:
-        if config.HasField(field):
-            raise unsupported(f"{field} is not supported.")
-    if config.message_transforms:
-        raise unsupported("message_transforms are not supported.")
+    if any(not transform.disabled for transform in config.message_transforms):
+        raise unsupported("message_transforms are not supported unless they are disabled.")
 
 
 def _check_retention(config: Proto) -> None:
@@ -136,7 +139,10 @@ def _check_retention(config: Proto) -> None:
 def complete_subscription(config: Proto) -> None:
     """Fill in the defaults that the service answers with, and refuse what it would refuse."""
     check_labels(config.labels)
-    _check_supported(config, "bigquery_config", "cloud_storage_config", "bigtable_config")
+    _check_transforms(config)
+    for field in ("bigquery_config", "cloud_storage_config", "bigtable_config"):
+        if config.HasField(field):
+            raise unsupported(f"{field} is not supported.")
     config.ack_deadline_seconds = config.ack_deadline_seconds or DEFAULT_ACK_SECONDS
     if not 10 <= config.ack_deadline_seconds <= 600:
         raise invalid("ack_deadline_seconds must be between 10 and 600.")

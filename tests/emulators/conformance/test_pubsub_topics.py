@@ -219,3 +219,18 @@ def test_a_detached_subscription_drops_its_messages(api: Api) -> None:
 def test_an_absent_subscription_cannot_be_detached(api: Api) -> None:
     with pytest.raises(exceptions.NotFound):
         api.publisher.detach_subscription(request={"subscription": api.subscription})
+
+
+def test_a_topic_that_ingests_is_kept(api: Api) -> None:
+    settings = {"cloud_storage": {"bucket": "no-such-bucket", "text_format": {}}}
+    created = api.make_topic(ingestion_data_source_settings=settings)
+    assert created.ingestion_data_source_settings.cloud_storage.bucket == "no-such-bucket"
+
+
+@pytest.mark.differs("tells no state of ingestion")
+def test_a_topic_whose_source_is_out_of_reach_says_so(api: Api) -> None:
+    settings = {"cloud_storage": {"bucket": "no-such-bucket", "text_format": {}}}
+    created = api.make_topic(ingestion_data_source_settings=settings)
+    assert created.state is types.Topic.State.INGESTION_RESOURCE_ERROR
+    changed = api.update_topic("ingestion_data_source_settings")
+    assert changed.state is types.Topic.State.ACTIVE
