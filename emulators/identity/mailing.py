@@ -36,6 +36,11 @@ _REQUESTS = (  # in the order of their numbers
     "VERIFY_AND_CHANGE_EMAIL",
     "REVERT_SECOND_FACTOR_ADDITION",
 )
+_FOREIGN_HOST = (
+    "INVALID_HOSTING_LINK_DOMAIN : The provided hosting link domain is not configured in Firebase "
+    "Hosting or is not owned by the current project. This cannot be a default hosting domain "
+    "(web.app or firebaseapp.com)."
+)
 _KIND = {"kind": "identitytoolkit#GetOobConfirmationCodeResponse"}
 
 
@@ -85,7 +90,13 @@ class Mailing:
         return {"oobCodes": [code.described() for code in found]}
 
     def _check_continuation(self, call: Call) -> None:
-        """The address to go on to is absolute and, once the project names domains, on one."""
+        """The address to go on to is absolute and, once the project names domains, on one; the
+        domain for links into apps is one of those as well.
+        """
+        domains = self._directory.configuration.own_domains(call.silo.project)
+        link_domain = call.body.text("linkDomain")
+        if link_domain and link_domain not in domains:
+            raise Refused(_FOREIGN_HOST)
         if not (address := call.body.text("continueUrl")):
             return
         try:
@@ -95,7 +106,6 @@ class Mailing:
             host = None
         if not host or not parts.scheme:
             raise Refused("INVALID_CONTINUE_URI")
-        domains = self._directory.configuration.own_domains(call.silo.project)
         if domains and not any(host == d or host.endswith(f".{d}") for d in domains):
             raise Refused("UNAUTHORIZED_DOMAIN : DOMAIN_NOT_WHITELISTED")
 

@@ -1,5 +1,6 @@
 """`accounts:update`: a person's change of the own account, or an administrator's of any."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from emulators.identity.routing import Call, Route, for_admins, for_people
 from emulators.identity.sessions import FirstFactor, second_factor
 from emulators.identity.wire import Body, Refused
 
+_SYSTEM_SKEW = 60  # seconds within which an instant is taken for the system's present
 _ADMIN_ONLY = (
     "createdAt",
     "customAttributes",
@@ -66,6 +68,9 @@ class Updates:
         if not provider:
             now = int(self._directory.ground.clock.time() * 1000)
             account = _as_administrator(account, body, timestamp(now))
+            if body.has("validSince"):
+                since = self._virtual(body.whole("validSince"))
+                account = replace(account, valid_since=since)
         if account.email != before.email and before.email and not before.initial_email:
             account = replace(account, initial_email=before.email)
         account = self._directory.save(silo, account)
@@ -80,6 +85,14 @@ class Updates:
             first = FirstFactor(provider)
             answer |= self._directory.sessions.begin(silo, account, first, second)
         return answer
+
+    def _virtual(self, since: int) -> int:
+        """The instant an administrator means. Official SDKs say "now" by the system's clock; where
+        the virtual clock is elsewhere, that would leave later sign-ins standing.
+        """
+        now, system = self._directory.ground.clock.time(), time.time()
+        elsewhere = abs(now - system) > _SYSTEM_SKEW
+        return int(now) if elsewhere and abs(since - system) < _SYSTEM_SKEW else since
 
     def _by_code(self, call: Call) -> dict[str, Any]:
         """Apply the code of an e-mail; who reads it needs no other proof."""
@@ -177,8 +190,6 @@ def _as_administrator(account: Account, body: Body, now: str) -> Account:
         account = replace(account, custom_attributes=claims)
     if body.has("disableUser"):
         account = replace(account, disabled=body.flag("disableUser"))
-    if body.has("validSince"):
-        account = replace(account, valid_since=body.whole("validSince"))
     return account
 
 
