@@ -2,14 +2,18 @@
 
 Protocol: google.firestore.v1.Firestore.Listen. A target is answered with ADD, its documents,
 CURRENT and a NO_CHANGE with read_time for the whole stream; every later commit that touches it
-sends its documents and another such NO_CHANGE. The resume token is the snapshot's instant.
+sends its documents and another such NO_CHANGE. The resume token is the snapshot's instant. A
+resumed target is sent what changed since; RESET and everything where that cannot be told, or where
+the client counts other documents than there were.
 """
 
 import asyncio
+import logging
 import struct
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+import grpc
 from google.cloud.firestore_v1 import types
 
 from emulators.firestore.documents import Change, Documents, Version
@@ -24,6 +28,7 @@ from emulators.firestore.messages import (
 from emulators.firestore.names import check_database, check_document
 from emulators.firestore.queries import Query
 
+log = logging.getLogger(__name__)
 _Change = types.TargetChange.TargetChangeType
 _TOKEN = struct.Struct(">q")
 _View = dict[str, Version]
@@ -95,7 +100,8 @@ class Stream:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._targets: dict[int, tuple[Target, _View]] = {}
-        self._waiting: asyncio.Queue[Message | Refused] = asyncio.Queue()
+        self._numbering = False
+        self._waiting: asyncio.Queue[Message | Refused | None] = asyncio.Queue()
 
     def end(self, refusal: Refused) -> None:
         """End the call with this status, once what is waiting has been sent."""
@@ -107,7 +113,8 @@ class Stream:
         self._documents.watchers.append(self._changed)
         try:
             while True:
-                response = await self._waiting.get()
+                if (response := await self._waiting.get()) is None:
+                    return
                 if isinstance(response, Refused):
                     raise response
                 yield response
@@ -127,6 +134,11 @@ class Stream:
                     raise invalid("A listen request must add or remove a target.")
         except Refused as refusal:
             self.end(refusal)
+        except grpc.aio.AbortError:
+            self._waiting.put_nowait(None)  # the call has ended already
+        except Exception:
+            log.exception("a Listen request failed")
+            self.end(Refused(grpc.StatusCode.INTERNAL, "Internal error."))
 
     def _send(self, **response: Message) -> None:
         self._waiting.put_nowait(ListenResponse(**response))
@@ -145,16 +157,27 @@ class Stream:
 
     def _add(self, request: Message) -> None:
         number = request.target_id or max(self._targets, default=0) + 1
+        if number < 0:
+            raise invalid("A target id must be positive.")
         if number in self._targets:
             raise invalid(f"Target id {number} is in use.")
+        self._send_target(_Change.ADD, number)
         try:
+            if request.target_id and self._numbering:
+                raise invalid("Once a target is numbered by the server, all have to be.")
             target = _target(request)
         except Refused as refusal:
             cause = {"code": refusal.code.value[0], "message": refusal.message}
             self._send_target(_Change.REMOVE, number, cause=cause)
             return
+        self._numbering = not request.target_id
+        self._show(number, target, request)
+        if request.once:
+            self._remove(number)
+
+    def _show(self, number: int, target: Target, request: Message) -> None:
+        """Send what the client does not know yet of a new target."""
         time = self._documents.now()
-        self._send_target(_Change.ADD, number)
         known = self._known(request, target)
         if known is None:
             self._send_target(_Change.RESET, number)
@@ -165,12 +188,12 @@ class Stream:
             for name in target.names:
                 if name not in view and name not in (known or {}):
                     self._send_deletion(number, name, time)
+        if request.expected_count.value > 0:
+            self._send(filter={"target_id": number, "count": len(view)})
         self._send_target(
             _Change.CURRENT, number, read_time=timestamp(time), resume_token=_TOKEN.pack(time)
         )
         self._send_snapshot(time)
-        if request.once:
-            self._remove(number)
 
     def _known(self, request: Message, target: Target) -> _View | None:
         """What the client has from before; None if that cannot be told, so it must start anew."""
@@ -187,11 +210,13 @@ class Stream:
             self._documents.check_readable(at)
         except Refused:
             return None
-        return target.view(self._documents, at)
+        known = target.view(self._documents, at)
+        expected = request.expected_count.value
+        return None if expected > 0 and expected != len(known) else known
 
     def _remove(self, number: int) -> None:
-        self._targets.pop(number, None)
-        self._send_target(_Change.REMOVE, number)
+        if self._targets.pop(number, None) is not None:
+            self._send_target(_Change.REMOVE, number)
 
     def _changed(self, time: int, changes: list[Change]) -> None:
         moved = False

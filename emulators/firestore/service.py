@@ -1,6 +1,7 @@
 """The Firestore engine: google.firestore.v1.Firestore over gRPC."""
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,6 +22,7 @@ from emulators.firestore.transactions import Transactions
 from emulators.firestore.values import plain
 from emulators.firestore.writing import Writing
 
+log = logging.getLogger(__name__)
 _SERVICE = "google.firestore.v1.Firestore"
 _RECENT = 200
 _FAREWELL = 0.5  # real seconds to tell listening clients that the service goes away
@@ -153,6 +155,11 @@ def _unary(method: str, answer: Callable[[Message], Awaitable[Message]]) -> _Han
             return await answer(request)
         except Refused as refusal:
             await context.abort(refusal.code, refusal.message)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log.exception("%s failed", method)
+            await context.abort(grpc.StatusCode.INTERNAL, "Internal error.")
 
     return grpc.unary_unary_rpc_method_handler(call, _request(method).FromString, _serialized)
 
@@ -166,6 +173,11 @@ def _stream(
                 yield response
         except Refused as refusal:
             await context.abort(refusal.code, refusal.message)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log.exception("%s failed", method)
+            await context.abort(grpc.StatusCode.INTERNAL, "Internal error.")
 
     factory: Any = grpc.unary_stream_rpc_method_handler
     if requests:

@@ -149,43 +149,42 @@ class Writing:
     async def write(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
         """The Write stream of mobile and web clients: a handshake, then commits in order.
 
-        The first request names the database and holds no writes, every later one holds some and
-        may say which response was the last to arrive. A write that fails ends the stream.
+        The first request names the database; every later one holds writes, only the last may be
+        empty. A write that fails ends the stream with its status. Streams are not resumed.
         """
-        root, stream_id, count, greeted = "", "", 0, False
+        root, count = "", 0
         async for request in requests:
-            if not stream_id:
-                root = check_database(request.database)
-                if request.writes:
-                    raise invalid("The first request of a Write stream must not contain writes.")
-                stream_id = request.stream_id or secrets.token_hex(8)
-                count = _acknowledged(request.stream_token, stream_id, None)
-            else:
-                _acknowledged(request.stream_token, stream_id, count)
             count += 1
-            response = _WriteResponse(stream_token=f"{stream_id}/{count}".encode())
-            if not greeted:
-                response.stream_id, greeted = stream_id, True
+            response = _WriteResponse(stream_token=str(count).encode())
+            if count == 1:
+                root = _opened(request)
+                response.stream_id = secrets.token_hex(8)
+            else:
+                _check_acknowledged(request.stream_token, count)
             if request.writes:
                 _check(request.writes, root)
                 results, time = await self._commit(list(request.writes))
                 response.write_results.extend(results)
                 response.commit_time.CopyFrom(timestamp(time))
             yield response
+            if count > 1 and not request.writes:
+                return
 
 
-def _acknowledged(token: bytes, stream_id: str, count: int | None) -> int:
-    """The number of the response that the token was sent with; 0 without a token.
+def _opened(request: Message) -> str:
+    """The documents root that the first request of a Write stream asks for."""
+    root = check_database(request.database)
+    if request.writes:
+        raise invalid("'writes' must not be set on an initial write request.")
+    if request.stream_id or request.stream_token:
+        raise invalid("Resuming streams is not supported, do not set stream ID and token.")
+    return root
 
-    Raises INVALID_ARGUMENT for a token of another stream or of a response still to come.
-    """
-    if not token:
-        return 0
-    known, _, number = token.decode(errors="replace").rpartition("/")
-    acknowledged = int(number) if number.isascii() and number.isdigit() else -1
-    if known != stream_id or acknowledged < 0 or (count is not None and acknowledged > count):
+
+def _check_acknowledged(token: bytes, count: int) -> None:
+    """A token tells the last response that arrived; it cannot be one that is still to come."""
+    if token and not (token.isdigit() and 0 < int(token) < count):
         raise invalid("Invalid stream token.")
-    return acknowledged
 
 
 def _mask(request: Message) -> list[FieldPath] | None:
