@@ -167,8 +167,9 @@ class Subscription:
         self._wake(self)
 
     @property
-    def ready(self) -> bool:
-        return bool(self._ready)
+    def ready(self) -> int:
+        """How much there is to take: messages, and ordering keys with some."""
+        return len(self._ready)
 
     # What goes out
 

@@ -12,6 +12,9 @@ from datetime import datetime, timedelta
 from emulators.agenda import Agenda, Entry
 from emulators.pubsub.wire import Proto
 
+LONGEST = timedelta(days=36_500)
+"""Instants further away are beyond Python's."""
+
 
 class Expirations:
     """Watches subscriptions by name; calls `expire` with that of one to delete.
@@ -32,7 +35,7 @@ class Expirations:
         policy = config.expiration_policy
         if policy.HasField("ttl"):
             self._active[config.name] = self._agenda.clock.now()
-            self._look_later(config.name, policy.ttl.ToTimedelta())
+            self._look_later(config.name, min(policy.ttl.ToTimedelta(), LONGEST))
 
     def forget(self, name: str) -> None:
         if (entry := self._entries.pop(name, None)) is not None:
@@ -57,6 +60,9 @@ class Expirations:
         finally:
             self._connected[name] -= 1
             self.active(name)
+
+    def connections(self, name: str) -> int:
+        return self._connected[name]
 
     def _look_later(self, name: str, ttl: timedelta) -> None:
         self._entries[name] = self._agenda.at(

@@ -40,6 +40,7 @@ class Publisher:
 
     def create_topic(self, topic: Proto) -> Proto:
         rules.check_topic(topic)
+        self._broker.schemas.check_topic(topic)
         topic.state = Topic.State.Value(rules.topic_state(topic))
         topic.ClearField("tags")
         self._broker.create_topic(topic)
@@ -50,6 +51,8 @@ class Publisher:
         rules.check_mask(request.update_mask, rules.TOPIC_CHANGES, Topic)
         changed = rules.merge(request.update_mask, request.topic, present)
         rules.check_topic(changed)
+        if changed.schema_settings != present.schema_settings:
+            self._broker.schemas.check_topic(changed)
         changed.state = Topic.State.Value(rules.topic_state(changed))
         self._broker.save_topic(changed)
         return changed

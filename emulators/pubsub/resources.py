@@ -102,8 +102,6 @@ class Broker:
         self.save_topic(topic)
 
     def save_topic(self, topic: Proto) -> None:
-        if topic.HasField("schema_settings"):
-            self.schemas.check_settings(topic.schema_settings)
         self._journal.put(f"topic/{topic.name}", topic.SerializeToString())
         self.topics[topic.name] = topic
 

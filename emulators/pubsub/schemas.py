@@ -199,10 +199,11 @@ class Schemas:
 
     # Topics with a schema
 
-    def check_settings(self, settings: Proto) -> None:
+    def check_topic(self, topic: Proto) -> None:
         """What a topic may ask for: a schema and revisions that exist, and an encoding."""
-        if settings.schema == DELETED_SCHEMA:
+        if not topic.HasField("schema_settings"):
             return
+        settings = topic.schema_settings
         revisions = self._of(settings.schema)
         if revisions[-1].type_ != _AVRO:
             raise unsupported("Topics with a Protocol Buffers schema are not supported.")

@@ -88,8 +88,11 @@ class _Stream(Holder):
         self.ended = False
         self.refusal: Refused | None = None
 
-    def take(self) -> list[Standing]:
+    def take(self, streams: int) -> list[Standing]:
+        """What to send next; without ordering no more than a fair share among the `streams`."""
         messages: float = MESSAGES_PER_RESPONSE
+        if streams > 1 and not self.subscription.ordered:
+            messages = min(messages, -(-self.subscription.ready // streams))
         size: float = BYTES_PER_RESPONSE
         if self.most_messages > 0:
             messages = min(messages, self.most_messages - self.messages)
@@ -143,13 +146,12 @@ class StreamingPull:
             "message_ordering_enabled": subscription.ordered,
             "exactly_once_delivery_enabled": subscription.exactly_once,
         }
-        yield StreamingPullResponse(subscription_properties=properties)
         while not stream.ended:
             changed = self._arrivals.next(subscription)
             stream.refusal = self._obstacle(subscription)
             if stream.refusal is not None:
                 return
-            taken = stream.take()
+            taken = stream.take(self._broker.expirations.connections(subscription.name))
             if taken:
                 response = StreamingPullResponse(subscription_properties=properties)
                 add = response.received_messages.add

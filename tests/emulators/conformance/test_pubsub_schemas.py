@@ -212,6 +212,17 @@ def test_a_topic_s_schema_must_exist(api: Api) -> None:
         api.make_topic(schema_settings={"schema": api.schema, "encoding": 1})
 
 
+def test_a_topic_takes_and_loses_a_schema(api: Api) -> None:
+    api.make_schema()
+    api.make_topic()
+    settings = {"schema": api.schema, "encoding": 1}
+    assert api.update_topic("schema_settings", schema_settings=settings).schema_settings
+    with pytest.raises(exceptions.InvalidArgument):
+        api.publish("x")
+    assert not api.update_topic("schema_settings").schema_settings
+    assert api.publish("x")
+
+
 def test_a_topic_lets_in_what_fits_its_schema(api: Api) -> None:
     revision = api.make_schema().revision_id
     api.make_topic(schema_settings={"schema": api.schema, "encoding": 1})

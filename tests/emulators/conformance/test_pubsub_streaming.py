@@ -195,6 +195,14 @@ def test_messages_out_are_limited(api: Api, open_stream: Callable[..., Stream]) 
     assert len(stream.received(1)) == 1
 
 
+def test_streams_share_the_messages(api: Api, open_stream: Callable[..., Stream]) -> None:
+    api.subscribe()
+    api.publish("first")
+    streams = [open_stream(), open_stream()]
+    api.publish(*[str(number) for number in range(100)])
+    assert all(stream.received(1) for stream in streams)
+
+
 def test_an_absent_subscription_cannot_be_streamed(api: Api) -> None:
     stream = api.subscriber.subscribe(api.subscription, lambda _: None)
     with pytest.raises(exceptions.NotFound):
