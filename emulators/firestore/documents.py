@@ -14,6 +14,8 @@ from emulators.firestore.values import Key, find, key, name_key
 from emulators.journal import Journal
 
 _KEPT = 3_600_000_000  # past versions can be read for an hour, as Firestore documents read_time
+_NOW, _PAST = "document/", "past/"  # by name; by the instant that ended a version, and name
+_TIME, _OLDEST = "time", "oldest"
 _TOO_OLD = "The requested snapshot version is too old."
 
 
@@ -63,19 +65,34 @@ class Documents:
         self._superseded: deque[tuple[int, str]] = deque()
         self._last = 0
         self.watchers: list[Callable[[int, list[Change]], None]] = []
-        for entry, value in journal.items():
-            if entry == "time":
-                self._last = max(self._last, int(value))
-                continue
-            document = Document.FromString(value)
-            time = instant_of(document.update_time)
-            self._collections.setdefault(collection_of(document.name), {})[document.name] = [
-                Version(document.name, time, document)
-            ]
-            self._live[collection_of(document.name)] += 1
-            self._last = max(self._last, time)
-        self.oldest = self._last
+        self.oldest = 0
         """The earliest instant whose state can still be read."""
+        self._load()
+
+    def _load(self) -> None:
+        """Take up from the journal: documents, and the versions before them of the past hour."""
+        self._last = int(dict(self._journal.items(_TIME)).get(_TIME, 0))
+        self.oldest = int(dict(self._journal.items(_OLDEST)).get(_OLDEST, 0))
+        for entry, value in self._journal.items(_PAST):
+            document = Document.FromString(value)
+            version = Version(document.name, instant_of(document.update_time), document)
+            self._chain(document.name).append(version)
+            ended, _, name = entry[len(_PAST) :].partition("/")
+            self._chain(name).append(Version(name, int(ended), None))
+        for _, value in self._journal.items(_NOW):
+            document = Document.FromString(value)
+            version = Version(document.name, instant_of(document.update_time), document)
+            self._chain(document.name).append(version)
+            self._live[collection_of(document.name)] += 1
+        for chain in (c for chains in self._collections.values() for c in chains.values()):
+            # A version ended by another at the same instant was replaced, else it was deleted.
+            times = {version.time for version in chain if version.document is not None}
+            chain[:] = [v for v in chain if v.document is not None or v.time not in times]
+            self._superseded.extend((version.time, version.name) for version in chain[1:])
+        self._superseded = deque(sorted(self._superseded))
+
+    def _chain(self, name: str) -> list[Version]:
+        return self._collections.setdefault(collection_of(name), {}).setdefault(name, [])
 
     def now(self) -> int:
         """An instant for reading: every commit so far is at or before it, every later one after."""
@@ -135,11 +152,8 @@ class Documents:
             for name, document in fields.items():
                 change = self._change(time, name, document)
                 changes.append(change)
-                if document is None:
-                    self._journal.delete(f"document/{name}")
-                else:
-                    self._journal.put(f"document/{name}", document.SerializeToString())
-            self._journal.put("time", str(time).encode())
+                self._record(change)
+            self._journal.put(_TIME, str(time).encode())
         for change in changes:
             self._keep(change)
         self._forget()
@@ -158,10 +172,20 @@ class Documents:
         version = Version(name, time, document)
         return Change(before, None if document is None else version, version)
 
+    def _record(self, change: Change) -> None:
+        name = change.version.name
+        if change.version.document is None:
+            self._journal.delete(f"{_NOW}{name}")
+        else:
+            self._journal.put(f"{_NOW}{name}", change.version.document.SerializeToString())
+        if change.before is not None and change.before.document is not None:
+            past = change.before.document.SerializeToString()
+            self._journal.put(f"{_PAST}{change.version.time:020}/{name}", past)
+
     def _keep(self, change: Change) -> None:
         name = change.version.name
         collection = collection_of(name)
-        chain = self._collections.setdefault(collection, {}).setdefault(name, [])
+        chain = self._chain(name)
         if chain or change.after is None:
             self._superseded.append((change.version.time, name))
         chain.append(change.version)
@@ -170,18 +194,28 @@ class Documents:
     def _forget(self) -> None:
         """Let go of versions that were replaced more than an hour ago."""
         horizon = self._last - _KEPT
-        while self._superseded and self._superseded[0][0] <= horizon:
-            time, name = self._superseded.popleft()
-            self.oldest = max(self.oldest, time)
-            chains = self._collections[collection_of(name)]
-            chain = chains[name]
-            while len(chain) > 1 and chain[1].time <= time:
-                del chain[0]
-            if len(chain) == 1 and chain[0].document is None:
-                del chains[name]
-                if not chains:
-                    del self._collections[collection_of(name)]
-                    self._live.pop(collection_of(name), None)
+        if not self._superseded or self._superseded[0][0] > horizon:
+            return
+        with self._journal.batch():
+            while self._superseded and self._superseded[0][0] <= horizon:
+                time, name = self._superseded.popleft()
+                self.oldest = max(self.oldest, time)
+                self._journal.delete(f"{_PAST}{time:020}/{name}")
+                self._forget_before(time, name)
+            self._journal.put(_OLDEST, str(self.oldest).encode())
+
+    def _forget_before(self, time: int, name: str) -> None:
+        """Let go of the versions of one document that ended at `time` or earlier."""
+        collection = collection_of(name)
+        chains = self._collections[collection]
+        chain = chains[name]
+        while len(chain) > 1 and chain[1].time <= time:
+            del chain[0]
+        if len(chain) == 1 and chain[0].document is None:
+            del chains[name]
+            if not chains:
+                del self._collections[collection]
+                self._live.pop(collection, None)
 
 
 def _as_of(chain: list[Version], at: int | None) -> Version | None:

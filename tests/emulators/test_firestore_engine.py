@@ -70,6 +70,42 @@ def test_documents_outlast_a_restart(durable: Restartable) -> None:
         assert ids(db.collection("statuses")) == ["kept"]
 
 
+def test_past_of_the_last_hour_outlasts_a_restart(durable: Restartable) -> None:
+    with client_at(durable.port) as db:
+        changed, deleted = db.document("statuses/changed"), db.document("statuses/deleted")
+        empty = db.document("others/o").set({}).update_time
+        changed.set({"n": 1})
+        first = deleted.set({"n": 1}).update_time
+        changed.set({"n": 2})
+        deleted.delete()
+        second = changed.set({"n": 3}).update_time
+        deleted.set({"n": 4})
+        durable.restart()
+        statuses = db.collection("statuses")
+
+        def as_of(time: Any) -> dict[str, Any]:
+            return {s.id: s.get("n") for s in statuses.get(read_time=time)}
+
+        assert as_of(empty) == {}
+        assert as_of(first) == {"changed": 1, "deleted": 1}
+        assert as_of(second) == {"changed": 3}
+        assert as_of(None) == {"changed": 3, "deleted": 4}
+
+
+def test_past_stays_forgotten_after_a_restart(durable: Restartable) -> None:
+    with client_at(durable.port) as db:
+        document = db.document("statuses/s")
+        document.set({"n": 1})
+        document.set({"n": 2})
+        durable.loop.advance(hours=2)
+        last = document.set({"n": 3}).update_time
+        document.set({"n": 4})
+        durable.restart()
+        assert document.get(read_time=last).get("n") == 3
+        with pytest.raises(exceptions.FailedPrecondition):
+            document.get(read_time=last - timedelta(minutes=61))
+
+
 def test_commit_times_go_on_increasing_after_a_restart(durable: Restartable) -> None:
     durable.loop.ground.clock.freeze()
     with client_at(durable.port) as db:
