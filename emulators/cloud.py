@@ -27,6 +27,8 @@ from emulators.wiring import FILE, ROOT, load
 log = logging.getLogger(__name__)
 _STOP_WITHIN = 5.0
 """Real seconds an engine may take to stop."""
+_ENDING_SECONDS = 10.0
+"""How long the children of a killed cloud may keep its ports."""
 
 # The events the product's webhook is switched on for at Chargebee; the rest comes by reading.
 _CHARGEBEE_EVENTS = """
@@ -88,6 +90,7 @@ class LocalCloud:
         self.ready = False
         self._database_faults: database.DatabaseFaults | None = None
         self._lock: IO[bytes] | None = None
+        self._patience = 0.0
         self._console: Any = None
         self._agenda_runs: asyncio.Task[None] | None = None
         self._restarting = asyncio.Lock()
@@ -142,7 +145,7 @@ class LocalCloud:
 
     async def _start(self, wanted: set[str]) -> None:
         for name in wanted | {"console"}:
-            check_free(name, self.options.ports.get(name, 0))
+            await check_free(name, self.options.ports.get(name, 0), self._patience)
         self._set_clock()
         await self._start_console()
         self.environment |= self._common_environment()
@@ -194,6 +197,7 @@ class LocalCloud:
             except Exception:
                 log.exception("a part of the local cloud did not stop as it should")
         if self._lock is not None:
+            self._lock.truncate(0)
             self._lock.close()
             self._lock = None
 
@@ -282,13 +286,18 @@ class LocalCloud:
                 raise CloudError(f"{name} is not running here")
 
     def _take_folder(self) -> None:
-        self._lock = (self.options.folder / "lock").open("wb")
+        self._lock = (self.options.folder / "lock").open("a+b")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
             self._lock = None
             raise CloudError(f"a local cloud is running on {self.options.folder}") from None
+        self._lock.seek(0)
+        if self._lock.read():  # it was not stopped: its children may be about to end
+            self._patience = _ENDING_SECONDS
+        self._lock.write(b"running")
+        self._lock.flush()
 
     def _set_clock(self) -> None:
         clock, starts = self.ground.clock, self.options.starts
