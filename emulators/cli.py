@@ -51,6 +51,7 @@ def up(
     host_port: Annotated[int, typer.Option(help="The functions' port.")] = HOST_PORT,
 ) -> None:
     """Run the whole local cloud until Ctrl-C, and print its address."""
+    foreground.stop_cleanly()
     from emulators.cloud import Options
 
     def state(cloud: "LocalCloud") -> str:
@@ -80,6 +81,7 @@ def cloud(
     ] = None,
 ) -> None:
     """Run services for any project until SIGTERM; the env file appears when they are ready."""
+    foreground.stop_cleanly()
     from emulators.cloud import Options
 
     names, ports = _parts(only), _ports(port or [])

@@ -5,6 +5,7 @@ Heavy imports happen inside the functions, so that the command line is quick.
 
 import os
 import shlex
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,8 @@ class Notice:
         """Remove what an earlier cloud left behind; raises `NotOurs` for anything else."""
         if not self.file.exists():
             return
+        if self.file.is_dir():
+            raise NotOurs(f"{self.file} is a folder")
         text = self.file.read_text(errors="replace")
         if text.strip() and f"{MARK}=" not in text:
             raise NotOurs(f"{self.file} is in the way: no local cloud has written it")
@@ -65,6 +68,16 @@ def shell_variables(cloud: "LocalCloud") -> str:
     if cloud.options.product and cloud.admin_url:
         values["DATABASE_ADMIN_URL"] = cloud.admin_url
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(values.items()))
+
+
+def stop_cleanly() -> None:
+    """Let a signal that comes before the cloud listens for it end the command in good order."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
 
 
 @contextmanager
@@ -118,7 +131,6 @@ async def _until_told(
     greet: "Callable[[LocalCloud], None]",
 ) -> None:
     import asyncio
-    import signal
 
     from emulators.cloud import LocalCloud
 

@@ -135,7 +135,10 @@ class State:
         ]
 
     def _functions(self) -> list[Row]:
+        """Clinicloop's functions, where they are what the cloud runs for."""
         wiring = self._cloud.wiring
+        if not self._cloud.options.product:
+            return []
         return [
             {
                 "name": name,

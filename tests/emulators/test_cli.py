@@ -1,6 +1,8 @@
 """The command `clinicloop`, run as a person runs it."""
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,7 +13,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+import typer
 
+from emulators.cli import app
 from emulators.parts import CREDENTIALS
 from emulators.ports import free_port
 from emulators.wiring import ROOT
@@ -223,6 +227,38 @@ def test_in_memory_nothing_is_left_behind(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["temporary"]
     assert list(temporary.iterdir()) == []
     assert not elsewhere.exists()
+
+
+def test_a_cloud_told_to_stop_before_it_starts_ends_well(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        command("cloud", "--env", "x.env"),
+        cwd=tmp_path,
+        env=environment() | {"TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + START_WITHIN
+    while not list(temporary.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert stop(process) == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["temporary"]
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/emulators.md"])
+def test_the_commands_of_a_page_are_understood(page: str) -> None:
+    text = (ROOT / page).read_text()
+    lines = re.findall(r"^(?:[^\s`]*/)?clinicloop ([a-z].*?)(?: &.*)?$", text, re.MULTILINE)
+    assert len(lines) > 5
+    group = typer.main.get_command(app)
+    for line in lines:
+        arguments = shlex.split(line, comments=True)
+        group.make_context("clinicloop", arguments)
+        commands = group.commands  # type: ignore[attr-defined]
+        commands[arguments[0]].make_context(arguments[0], arguments[1:])
 
 
 def test_a_second_cloud_on_the_same_folder_is_refused(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ const jobs = plain("jobs", "Scheduler jobs", "No job is scheduled.", [
 
 const faults = plain("faults", "Faults in force", "Everything works.", (act) => [
   { name: "Target", cell: (row) => row.target },
-  { name: "Fault", cell: (row) => tag(row.kind, "bad") },
+  { name: "Fault", cell: (row) => tag(row.late ? `${row.kind} ${row.late} s` : row.kind, "bad") },
   { name: "Share", class: "number", cell: (row) => `${Math.round(row.share * 100)} %` },
   { name: "Until", cell: (row) => (row.until ? instant(row.until) : "cleared") },
   { name: "Strikes left", class: "number", cell: (row) => String(row.count ?? "") },
