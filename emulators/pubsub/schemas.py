@@ -1,7 +1,6 @@
 """The SchemaService of google.pubsub.v1, and what a topic with a schema lets in.
 
-Avro definitions are parsed and messages are held against them. Definitions of Protocol Buffers are
-kept but not compiled: what would have to be checked against one is UNIMPLEMENTED.
+Definitions are parsed when they come in, and messages are held against them.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,6 +13,7 @@ from emulators.journal import Journal
 from emulators.pubsub import rules
 from emulators.pubsub.avro import Avro, InvalidAvro, parse
 from emulators.pubsub.paging import page
+from emulators.pubsub.protobuf import InvalidProtobuf, Protobuf
 from emulators.pubsub.wire import (
     Empty,
     Proto,
@@ -30,6 +30,8 @@ DELETED_SCHEMA = "_deleted-schema_"
 MOST_DEFINITION_BYTES = 300 << 10
 _AVRO = Schema.Type.Value("AVRO")
 _PROTOBUF = Schema.Type.Value("PROTOCOL_BUFFER")
+_PARSERS: dict[int, Callable[[str], Avro | Protobuf]] = {_AVRO: parse, _PROTOBUF: Protobuf}
+_INVALID = (InvalidAvro, InvalidProtobuf)
 _JSON, _BINARY = 1, 2
 _BASIC, _FULL = 1, 2
 _ENCODING = "googclient_schemaencoding"
@@ -48,7 +50,7 @@ class Schemas:
         self._journal = journal
         self._forget = forget
         self._revisions: dict[str, list[Proto]] = {}
-        self._parsed: dict[str, Avro] = {}
+        self._parsed: dict[tuple[int, str], Avro | Protobuf] = {}
         for key, record in journal.items("schema/"):
             kept = message_class("ListSchemaRevisionsResponse").FromString(record)
             self._revisions[key.removeprefix("schema/")] = list(kept.schemas)
@@ -193,7 +195,7 @@ class Schemas:
         _check_encoding(request.encoding)
         try:
             self._check(schema, request.message, request.encoding)
-        except InvalidAvro as error:
+        except _INVALID as error:
             raise invalid(f"Invalid message: {error}.") from None
         return message_class("ValidateMessageResponse")()
 
@@ -204,9 +206,7 @@ class Schemas:
         if not topic.HasField("schema_settings"):
             return
         settings = topic.schema_settings
-        revisions = self._of(settings.schema)
-        if revisions[-1].type_ != _AVRO:
-            raise unsupported("Topics with a Protocol Buffers schema are not supported.")
+        self._of(settings.schema)
         _check_encoding(settings.encoding)
         for revision_id in (settings.first_revision_id, settings.last_revision_id):
             if revision_id:
@@ -240,22 +240,20 @@ class Schemas:
         for revision in revisions:
             try:
                 self._check(revision, data, encoding)
-            except InvalidAvro as error:
+            except _INVALID as error:
                 reason = str(error)
             else:
                 return revision
         raise invalid(f"Request contains a message that does not fit the schema: {reason}.")
 
     def _check(self, schema: Proto, data: bytes, encoding: int) -> None:
-        if schema.type_ != _AVRO:
-            raise unsupported("Messages are not checked against Protocol Buffers schemas.")
-        avro = self._parsed.get(schema.definition)
-        if avro is None:
-            avro = self._parsed[schema.definition] = parse(schema.definition)
+        key = (schema.type_, schema.definition)
+        if key not in self._parsed:
+            self._parsed[key] = _PARSERS[schema.type_](schema.definition)
         if encoding == _JSON:
-            avro.check_json(data)
+            self._parsed[key].check_json(data)
         else:
-            avro.check_binary(data)
+            self._parsed[key].check_binary(data)
 
 
 def _check_encoding(encoding: int) -> None:
@@ -264,17 +262,16 @@ def _check_encoding(encoding: int) -> None:
 
 
 def _check_definition(schema: Proto) -> None:
-    if schema.type_ not in (_AVRO, _PROTOBUF):
+    if schema.type_ not in _PARSERS:
         raise invalid("Invalid schema type.")
+    if schema.HasField("compiled_proto_schema"):
+        raise unsupported("compiled_proto_schema is not supported.")
     if len(schema.definition.encode()) > MOST_DEFINITION_BYTES:
         raise invalid(f"A schema definition has at most {MOST_DEFINITION_BYTES} bytes.")
-    if schema.type_ == _AVRO:
-        try:
-            parse(schema.definition)
-        except InvalidAvro as error:
-            raise invalid(f"Invalid schema definition: {error}.") from None
-    elif not schema.definition.strip() and not schema.HasField("compiled_proto_schema"):
-        raise invalid("A schema needs a definition.")
+    try:
+        _PARSERS[schema.type_](schema.definition)
+    except _INVALID as error:
+        raise invalid(f"Invalid schema definition: {error}.") from None
 
 
 def _viewed(schema: Proto, view: int) -> Proto:

@@ -248,9 +248,105 @@ def test_a_topic_of_a_deleted_schema_lets_nothing_in(api: Api) -> None:
         api.publish('{"a": "x"}')
 
 
-@pytest.mark.differs("answers UNIMPLEMENTED to schemas of Protocol Buffers")
+PROTOBUF = pytest.mark.differs("answers UNIMPLEMENTED to schemas of Protocol Buffers")
+DEFINITION = """
+    syntax = "proto3";  // the version
+    package orders;
+    message Order {
+      string customer = 1;
+      optional int32 count = 2 [deprecated = true];
+      repeated Item items = 3;
+      map<string, int64> prices = 4;
+      oneof paid_by { string card = 5; Wallet wallet = 6; }
+      reserved 7, 9 to 11;
+      message Item { bytes code = 1; Order of = 2; }
+      enum Wallet { NONE = 0; PHONE = 1; }
+    }
+"""
+
+
+def protobuf(definition: str) -> types.Schema:
+    return types.Schema(type_=types.Schema.Type.PROTOCOL_BUFFER, definition=definition)
+
+
+def make_protobuf(api: Api, definition: str = DEFINITION) -> Any:
+    return api.schemas.create_schema(
+        parent=api.project, schema=protobuf(definition), schema_id="payload"
+    )
+
+
+@PROTOBUF
 def test_a_schema_of_protocol_buffers_is_kept(api: Api) -> None:
-    definition = 'syntax = "proto3"; message Payload { string a = 1; }'
-    schema = types.Schema(type_=types.Schema.Type.PROTOCOL_BUFFER, definition=definition)
-    api.schemas.create_schema(parent=api.project, schema=schema, schema_id="payload")
-    assert api.schemas.get_schema(name=api.schema).definition == definition
+    created = make_protobuf(api)
+    assert created.definition == DEFINITION
+    assert api.schemas.get_schema(name=api.schema) == created
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "",
+        "message",
+        "message M {",
+        "message M { string a = ; }",
+        "message M { Unknown a = 1; }",
+        "message M { string a = 1; string b = 1; }",
+        "message M { string a = 99999999999; }",
+        "message M { string a = 1 [",
+        "message M {} message N {}",
+        'import "other.proto"; message M {}',
+        'syntax = "proto4"; message M {}',
+    ],
+)
+@PROTOBUF
+def test_what_is_no_protocol_buffers_schema_is_refused(api: Api, definition: str) -> None:
+    with pytest.raises(exceptions.InvalidArgument):
+        make_protobuf(api, definition)
+
+
+@pytest.mark.parametrize(
+    ("message", "encoding"),
+    [
+        (b"{}", 1),
+        (b'{"customer": "x", "count": 1, "items": [{"code": "eA=="}]}', 1),
+        (b'{"prices": {"a": "5"}, "wallet": "PHONE"}', 1),
+        (b"", 2),
+        (b"\n\x01x\x10\x05", 2),
+    ],
+)
+@PROTOBUF
+def test_protocol_buffers_that_fit_are_valid(api: Api, message: bytes, encoding: int) -> None:
+    make_protobuf(api)
+    validate(api, message, encoding)
+
+
+@pytest.mark.parametrize(
+    ("message", "encoding"),
+    [
+        (b"", 1),
+        (b"[]", 1),
+        (b'{"unknown": 1}', 1),
+        (b'{"count": "many"}', 1),
+        (b'{"wallet": "SHOE"}', 1),
+        (b"\xff", 1),
+        (b"\xff\xff", 2),
+        (b"\n\x05x", 2),
+    ],
+)
+@PROTOBUF
+def test_protocol_buffers_that_do_not_fit_are_not(api: Api, message: bytes, encoding: int) -> None:
+    make_protobuf(api)
+    with pytest.raises(exceptions.InvalidArgument):
+        validate(api, message, encoding)
+
+
+@PROTOBUF
+def test_a_topic_lets_in_protocol_buffers_that_fit(api: Api) -> None:
+    make_protobuf(api)
+    api.make_topic(schema_settings={"schema": api.schema, "encoding": 2})
+    api.subscribe()
+    api.publish_raw({"data": b"\n\x01x"})
+    (received,) = api.pulled(1)
+    assert received.message.attributes["googclient_schemaencoding"] == "BINARY"
+    with pytest.raises(exceptions.InvalidArgument):
+        api.publish("no such message")
