@@ -32,6 +32,7 @@ class Settings:
     test_phone_numbers: dict[str, str]
     duplicate_emails: bool
     email_privacy: bool
+    password_policy: Resource
     mfa: Resource
 
 
@@ -125,6 +126,7 @@ class Configuration:
                 test_phone_numbers=own.get("testPhoneNumbers") or {},
                 duplicate_emails=duplicates,
                 email_privacy=_privacy(own if "emailPrivacyConfig" in own else config),
+                password_policy=own.get("passwordPolicyConfig") or {},
                 mfa=own.get("mfaConfig") or {"state": "DISABLED"},
             )
         email, phone = sign_in.get("email") or {}, sign_in.get("phoneNumber") or {}
@@ -137,6 +139,7 @@ class Configuration:
             test_phone_numbers=phone.get("testPhoneNumbers") or {},
             duplicate_emails=duplicates,
             email_privacy=_privacy(config),
+            password_policy=config.get("passwordPolicyConfig") or {},
             mfa=config.get("mfa") or {"state": "DISABLED"},
         )
 

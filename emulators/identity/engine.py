@@ -19,6 +19,7 @@ from emulators.identity import (
     issuers,
     mailing,
     mfa,
+    password_policy,
     people,
     providers,
     redeeming,
@@ -34,6 +35,7 @@ from emulators.identity.routing import fallbacks, mounted
 
 _MODULES = (
     people,
+    password_policy,
     updates,
     mailing,
     redeeming,

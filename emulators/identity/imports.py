@@ -99,14 +99,16 @@ class Imports:
             providers=_providers(user),
             mfa=factors or None,
         )
-        return self._with_password(account, user, config)
+        return self._with_password(call, account, user, config)
 
-    def _with_password(self, account: Account, user: Body, config: dict[str, Any]) -> Account:
+    def _with_password(
+        self, call: Call, account: Account, user: Body, config: dict[str, Any]
+    ) -> Account:
         if user.has("passwordHash"):
             password = Password.imported(user.text("passwordHash"), user.text("salt"), config)
             return replace(account, password=password, password_updated_at=account.created_at)
         if user.has("rawPassword"):
-            return with_password(self._directory, account, user.text("rawPassword"))
+            return with_password(self._directory, call.silo, account, user.text("rawPassword"))
         return account
 
 

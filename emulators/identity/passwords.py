@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2d, Argon2i, Argon2id
 
 from emulators.identity.wire import Body, Refused
 
-SHORTEST = 6
 _WRONG = (ArithmeticError, MemoryError, UnsupportedAlgorithm, ValueError)
 _MOST_MEMORY = 1 << 26
 _DIGESTS = {"MD5": "md5", "SHA1": "sha1", "SHA256": "sha256", "SHA512": "sha512"}
@@ -52,9 +51,6 @@ class Password:
 
     @classmethod
     def of(cls, password: str) -> "Password":
-        """Raises `Refused` for a password shorter than the six characters the API demands."""
-        if len(password) < SHORTEST:
-            raise Refused(f"WEAK_PASSWORD : Password should be at least {SHORTEST} characters")
         salt = encoded(secrets.token_bytes(10))
         (found,) = hashes(password, cls("", salt))
         return cls(encoded(found), salt)

@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from emulators.clock import micros
+from emulators.identity import password_policy
 from emulators.identity.accounts import Account, checked_email, checked_phone, timestamp
 from emulators.identity.directory import Directory
 from emulators.identity.factors import phone_factors
 from emulators.identity.passwords import Password
 from emulators.identity.routing import Call, Route, for_admins, for_people
 from emulators.identity.sessions import FirstFactor, second_factor
+from emulators.identity.silo import Silo
 from emulators.identity.wire import Body, Refused
 
 _RECENT = 300  # seconds since the sign-in within which credentials may be changed
@@ -69,7 +71,7 @@ class People:
         else:
             account = self._new(body.without("photoUrl"))
         account = replace(account, email=email, email_verified=False)
-        account = with_password(self._directory, account, password)
+        account = with_password(self._directory, call.silo, account, password)
         return kind | self._signed_up(call, account, "password", second)
 
     def sign_in_with_password(self, call: Call) -> dict[str, Any]:
@@ -91,6 +93,8 @@ class People:
         if account.password is None or not account.password.matches(password):
             hidden = settings.email_privacy
             raise Refused("INVALID_LOGIN_CREDENTIALS" if hidden else "INVALID_PASSWORD")
+        if settings.password_policy.get("forceUpgradeOnSignin"):
+            password_policy.check(settings.password_policy, password)
         return {
             "kind": "identitytoolkit#VerifyPasswordResponse",
             "registered": True,
@@ -137,7 +141,7 @@ class People:
         if body.has("phoneNumber"):
             account = replace(account, phone_number=checked_phone(body.text("phoneNumber")))
         if body.has("password"):
-            account = with_password(directory, account, body.text("password"))
+            account = with_password(directory, call.silo, account, body.text("password"))
         account = replace(
             account, email_verified=body.flag("emailVerified"), disabled=body.flag("disabled")
         )
@@ -184,8 +188,12 @@ def need_recent(directory: Directory, claims: dict[str, Any]) -> None:
         raise Refused("CREDENTIAL_TOO_OLD_LOGIN_AGAIN")
 
 
-def with_password(directory: Directory, account: Account, password: str) -> Account:
-    """The account with a new password, which revokes earlier sign-ins."""
+def with_password(directory: Directory, silo: Silo, account: Account, password: str) -> Account:
+    """The account with a new password, which revokes earlier sign-ins.
+
+    Raises `Refused` for a password that the silo's policy does not allow.
+    """
+    password_policy.check(silo.settings.password_policy, password)
     now = micros(directory.ground.clock.now())
     return replace(
         account,

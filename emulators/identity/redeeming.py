@@ -94,7 +94,7 @@ class Redeeming:
         if account.disabled:
             raise Refused("USER_DISABLED")
         new = call.body.required("newPassword", "MISSING_PASSWORD")
-        self._directory.save(call.silo, with_password(self._directory, account, new))
+        self._directory.save(call.silo, with_password(self._directory, call.silo, account, new))
         return email
 
 
@@ -106,7 +106,7 @@ def reset(directory: Directory, silo: Silo, code: OobCode, password: str) -> Acc
     password is too weak.
     """
     code = directory.codes.find(code.code, "PASSWORD_RESET")
-    account = with_password(directory, _owner(silo, code), password)
+    account = with_password(directory, silo, _owner(silo, code), password)
     if not account.email_verified:
         account = replace(account, email_verified=True, providers=[], phone_number="")
     with directory.journal.batch():

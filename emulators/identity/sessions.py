@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -53,8 +54,9 @@ class Sessions:
         self._ground = ground
         self._journal = journal
         self._refresh: dict[str, Session] = {}
+        self._of: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
         for key, value in journal.items("session/"):
-            self._refresh[key.removeprefix("session/")] = Session.kept(value)
+            self._index(key.removeprefix("session/"), Session.kept(value))
 
     def __len__(self) -> int:
         return len(self._refresh)
@@ -71,7 +73,7 @@ class Sessions:
         session = Session(silo.project, silo.tenant, account.local_id, now, first, second or {})
         token = secrets.token_urlsafe(96)
         self._journal.put(f"session/{token}", json.dumps(asdict(session)).encode())
-        self._refresh[token] = session
+        self._index(token, session)
         id_token = self._id_token(account, session)
         return {"idToken": id_token, "refreshToken": token, "expiresIn": str(LIFE)}
 
@@ -88,11 +90,9 @@ class Sessions:
 
     def end(self, silo: Silo, local_id: str) -> None:
         """Forget all sign-ins of a deleted account."""
-        person = (silo.project, silo.tenant, local_id)
-        for token, session in list(self._refresh.items()):
-            if (session.project, session.tenant, session.local_id) == person:
-                self._journal.delete(f"session/{token}")
-                del self._refresh[token]
+        for token in self._of.pop((silo.project, silo.tenant, local_id), set()):
+            self._journal.delete(f"session/{token}")
+            del self._refresh[token]
 
     def account_of(self, silo: Silo, id_token: str) -> tuple[Account, dict[str, Any]]:
         """See `Directory.account_of`."""
@@ -136,6 +136,10 @@ class Sessions:
             return float(claims["exp"]) <= self._ground.clock.time()
         except (KeyError, TypeError, ValueError):
             return True
+
+    def _index(self, token: str, session: Session) -> None:
+        self._refresh[token] = session
+        self._of[(session.project, session.tenant, session.local_id)].add(token)
 
     def _id_token(self, account: Account, session: Session) -> str:
         claims = {"name": account.display_name, "picture": account.photo_url}

@@ -7,6 +7,7 @@ import re
 from itertools import islice
 from typing import Any
 
+from emulators.identity import password_policy
 from emulators.identity.configuration import Resource, project_defaults
 from emulators.identity.directory import Directory
 from emulators.identity.field_masks import updated
@@ -181,6 +182,8 @@ def _check_types(resource: Resource) -> None:
     if isinstance(sign_in, dict):
         parts = ("email", "phoneNumber", "anonymous")
         wrong += [part for part in parts if not isinstance(sign_in.get(part) or {}, dict)]
+    if not password_policy.is_valid(resource.get("passwordPolicyConfig") or {}):
+        wrong.append("passwordPolicyConfig")
     if not isinstance(resource.get("displayName") or "", str):
         wrong.append("displayName")
     domains = resource.get("authorizedDomains") or []

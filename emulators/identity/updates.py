@@ -19,6 +19,7 @@ from emulators.identity.mailing import mail, make_code
 from emulators.identity.people import active, need_recent, profile, subject, with_password
 from emulators.identity.routing import Call, Route, for_admins, for_people
 from emulators.identity.sessions import FirstFactor, second_factor
+from emulators.identity.silo import Silo
 from emulators.identity.wire import Body, Refused
 
 _SYSTEM_SKEW = 60  # seconds within which an instant is taken for the system's present
@@ -63,7 +64,7 @@ class Updates:
         account, provider = subject(self._directory, call)
         second = self._check_person(call, account) if provider else {}
         before = account
-        account = self._with_credentials(account, body)
+        account = self._with_credentials(silo, account, body)
         account = _without(_with_profile(account, body), body)
         if not provider:
             now = int(self._directory.ground.clock.time() * 1000)
@@ -125,14 +126,14 @@ class Updates:
             raise Refused("EMAIL_CHANGE_NEEDS_VERIFICATION")
         return second_factor(claims)
 
-    def _with_credentials(self, account: Account, body: Body) -> Account:
+    def _with_credentials(self, silo: Silo, account: Account, body: Body) -> Account:
         now = int(self._directory.ground.clock.time())
         if body.has("email"):
             email = checked_email(body.text("email"))
             if email != account.email:
                 account = replace(account, email=email, email_verified=False, valid_since=now)
         if body.has("password"):
-            account = with_password(self._directory, account, body.text("password"))
+            account = with_password(self._directory, silo, account, body.text("password"))
         return replace(account, valid_since=now) if body.has("validSince") else account
 
 
