@@ -52,8 +52,10 @@ def test_a_reset_meets_the_policy_and_a_refused_one_leaves_the_link_good(
 ) -> None:
     client.call("signUp", email=EMAIL, password="weak but old")
     enforce(client)
-    body = {"requestType": "PASSWORD_RESET", "email": EMAIL, "returnOobLink": True}
-    code = client.admin("accounts:sendOobCode", **body)["oobCode"]
+    told = client.admin(
+        "accounts:sendOobCode", requestType="PASSWORD_RESET", email=EMAIL, returnOobLink=True
+    )
+    code = told["oobCode"]
     weak = client.call("resetPassword", oobCode=code, newPassword="weak")
     assert refusal(weak).startswith("PASSWORD_DOES_NOT_MEET_REQUIREMENTS")
     assert client.call("resetPassword", oobCode=code, newPassword=STRONG).status_code == 200
