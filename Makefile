@@ -43,7 +43,7 @@ format: setup ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## Run the benchmarks, each a ratio to a peer (NAME=... for one)
+bench: setup ## Run the benchmarks, ratios to a peer where there is one (NAME=... for one)
 	$(BIN)/python -m bench $(NAME)
 
 wiring: setup ## Regenerate wiring, event schemas and OpenAPI from the declarations

@@ -6,7 +6,16 @@ import sys
 
 from bench.kit import keep, surroundings
 
-NAMES = ("cold_start", "push_handling", "outbox_relay", "pubsub_throughput")
+NAMES = (
+    "cold_start",
+    "push_handling",
+    "outbox_relay",
+    "cloud_start",
+    "idle_cpu",
+    "pubsub_throughput",
+    "pubsub_memory",
+    "firestore_contention",
+)
 
 
 def main() -> int:

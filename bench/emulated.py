@@ -10,10 +10,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
+from emulators.cloud import PARTS
 from tests.emulators.official import NotInstalled, official
 
 PROJECT = "clinicloop-bench"
 VARIABLES = {"pubsub": "PUBSUB_EMULATOR_HOST", "firestore": "FIRESTORE_EMULATOR_HOST"}
+WHOLE_CLOUD = ("--only", ",".join(PARTS))
 _READY_SECONDS = 60
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,7 +28,27 @@ class Running:
 
     variables: dict[str, str]
     pid: int
+    folder: Path
     ready_seconds: float
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of it; PostgreSQL is no child but has the folder in its command."""
+        roots = [psutil.Process(self.pid)]
+        for each in psutil.process_iter(["cmdline"]):
+            if any(str(self.folder) in word for word in each.info["cmdline"] or ()):
+                roots.append(each)
+        found = {
+            each.pid: each for root in roots for each in [root, *root.children(recursive=True)]
+        }
+        return list(found.values())
+
+    def cpu_seconds(self) -> float:
+        """What all its processes have taken until now, with the ended children of the first."""
+        times = [each.cpu_times() for each in self.processes()]
+        ended = psutil.Process(self.pid).cpu_times()
+        return sum(each.user + each.system for each in times) + (
+            ended.children_user + ended.children_system
+        )
 
 
 @contextmanager
@@ -43,7 +67,7 @@ def local_cloud(*options: str) -> Iterator[Running]:
         try:
             _await(env_file, process)
             seconds = time.perf_counter() - begun
-            yield Running(_variables(env_file), process.pid, seconds)
+            yield Running(_variables(env_file), process.pid, Path(folder), seconds)
         finally:
             process.terminate()
             process.wait(30)

@@ -103,6 +103,21 @@ def compare(
     )
 
 
+def measure(
+    name: str,
+    ours: tuple[str, Callable[[], float]],
+    *,
+    unit: str,
+    limit: float | None,
+    at_least: bool,
+    rounds: int = 7,
+    notes: dict[str, Any] | None = None,
+) -> Result:
+    """Measure something that has no peer; every round counts."""
+    values = [ours[1]() for _ in range(rounds)]
+    return Result(name, ours[0], unit, values, limit, at_least, notes=notes or {})
+
+
 def rate(count: int, work: Callable[[], Any]) -> float:
     """How many a second, `work` doing `count` of them."""
     start = time.perf_counter()
