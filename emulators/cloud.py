@@ -162,8 +162,6 @@ class LocalCloud:
         webhooks = self.options.webhooks or (f"{host}/webhooks" if self.options.product else "")
         if webhooks:
             self.ground.settings["webhooks"] = webhooks.rstrip("/")
-        if pubsub := self.environment.get(ENGINES["pubsub"].variable):
-            self.ground.settings["pubsub"] = pubsub
         if self.options.product:
             await self._start_product(wanted, host)
         self._agenda_runs = asyncio.create_task(self.ground.agenda.run())
@@ -340,6 +338,8 @@ class LocalCloud:
                 address = f"{spec.scheme}{ADDRESS}:{self.ports[name]}"
                 self.environment |= {spec.variable: address}
                 self.environment |= credentials(name, self.ground.settings)
+        if pubsub := self.environment.get(ENGINES["pubsub"].variable):
+            self.ground.settings["pubsub"] = pubsub
 
     async def _start_engine(self, name: str, port: int) -> None:
         engine: Engine = ENGINES[name].load()(self.ground)

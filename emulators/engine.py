@@ -12,7 +12,8 @@ from aiohttp import web
 from emulators.agenda import Agenda
 from emulators.clock import VirtualClock
 from emulators.decoding import Decoding
-from emulators.faults import FaultInterceptor, Faults, http_middleware
+from emulators.faults import Faults
+from emulators.faulty_calls import FaultInterceptor, http_middleware
 from emulators.journal import Journal
 from emulators.tokens import TokenIssuer
 

@@ -1,8 +1,11 @@
 """The composed local cloud: functions, engines and PostgreSQL together."""
 
 import os
+import queue
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +255,47 @@ def test_frozen_time_stands_still_until_moved(tmp_path: Path) -> None:
         assert cloud.now == start
         cloud.advance(days=1)
         assert cloud.now == start + timedelta(days=1)
+
+
+def test_a_cloud_for_other_projects_tells_nothing_of_ours(tmp_path: Path) -> None:
+    options = Options(tmp_path, product=False, throwaway=True, in_memory=True, project="shop")
+    with running(options, only=frozenset({"tasks", "twilio"})) as cloud:
+        told = set(cloud.env)
+    general = {"GOOGLE_CLOUD_PROJECT", "OIDC_CERTS_URL", "CLINICLOOP_CLOUD"}
+    account = {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_NUMBER"}
+    assert told == general | account | {"CLOUD_TASKS_EMULATOR_HOST", "TWILIO_URL"}
+
+
+def test_the_certificates_are_there_whatever_has_started(tmp_path: Path) -> None:
+    options = Options(tmp_path, product=False, throwaway=True, in_memory=True)
+    with running(options, only=frozenset({"tasks"})) as cloud:
+        published = httpx.get(cloud.env["OIDC_CERTS_URL"]).json()
+        token = cloud.cloud.ground.tokens.oidc("tasks@example.com", "https://shop.example.com")
+    key = published[jwt.get_unverified_header(token)["kid"]]
+    claims = jwt.decode(token, _public_key(key), ["RS256"], audience="https://shop.example.com")
+    assert claims["email"] == "tasks@example.com"
+
+
+def test_webhooks_go_where_they_are_wanted(tmp_path: Path) -> None:
+    came: queue.Queue[str] = queue.Queue()
+
+    class Hooks(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            came.put(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Hooks) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hooks = f"http://127.0.0.1:{server.server_port}/hooks/"
+        options = Options(tmp_path, product=False, throwaway=True, in_memory=True, webhooks=hooks)
+        with running(options, only=frozenset({"twilio"})) as cloud:
+            message = {"from": "+4915900000001", "body": "hello"}
+            httpx.post(f"{cloud.env['TWILIO_URL']}/_local/incoming", json=message)
+            cloud.settle()
+        server.shutdown()
+    assert came.get(timeout=5) == "/hooks/twilio/incoming"

@@ -287,14 +287,16 @@ class Pull:
 
 @pytest.fixture
 def pull(pubsub: Any) -> Iterator[Pull]:
+    """One that has brought a message."""
     pull = Pull(pubsub[1])
+    pubsub[0].publish(TOPIC, b"first").result(10)
+    assert pull.next().received_messages[0].message.data == b"first"
     yield pull
     pull.close()
 
 
 @pytest.mark.parametrize("kind", ["down", "drop-connection"])
 def test_an_open_pull_is_cut(cloud: RunningCloud, pull: Pull, kind: str) -> None:
-    pull.next()
     with cloud.fault("pubsub", kind), pytest.raises(grpc.RpcError) as caught:
         pull.next()
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -303,7 +305,6 @@ def test_an_open_pull_is_cut(cloud: RunningCloud, pull: Pull, kind: str) -> None
 def test_a_pull_that_hangs_brings_nothing_until_the_fault_ends(
     cloud: RunningCloud, pubsub: Any, pull: Pull
 ) -> None:
-    pull.next()
     with cloud.fault("pubsub", "hang", path="StreamingPull"):
         pubsub[0].publish(TOPIC, b"late").result(10)
         answer = in_background(pull.next)

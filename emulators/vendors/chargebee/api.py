@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from emulators.engine import Ground, HttpServer
-from emulators.faults import http_middleware
+from emulators.faulty_calls import http_middleware
 from emulators.seed import CATALOG
 from emulators.vendors import outages
 from emulators.vendors.chargebee.billing import Billing
