@@ -5,7 +5,7 @@ import asyncio
 import grpc
 
 from emulators.pubsub import rules
-from emulators.pubsub.delivery import Subscription
+from emulators.pubsub.delivery import Standing, Subscription
 from emulators.pubsub.leases import Holder
 from emulators.pubsub.paging import page
 from emulators.pubsub.replay import Replay
@@ -29,8 +29,10 @@ INVALID_ACK_IDS = (
     "Some acknowledgement ids in the request were invalid. This could be because the "
     "acknowledgement ids have expired or the acknowledgement ids were malformed."
 )
-PULL_SECONDS = 0.5
+PULL_SECONDS = 5.0
 """How long (real) a pull waits for a first message; the service promises no particular time."""
+ANSWER_SECONDS = 0.2
+"""Real time in which an empty answer gets back to the caller."""
 
 
 class Subscriber:
@@ -138,25 +140,31 @@ class Subscriber:
         return Empty()
 
     async def pull(self, request: Proto, context: Context) -> Proto:
-        """Up to `max_messages`; waits a little for the first unless `return_immediately`."""
+        """Up to `max_messages`; waits for the first one unless `return_immediately`."""
         try:
-            subscription = self._pullable(request)
+            subscription, taken = await self._take(request, context.time_remaining())
         except Refused as refusal:
             await refusal.answer(context)
-        seconds = 0.0 if request.return_immediately else PULL_SECONDS
-        deadline = asyncio.get_running_loop().time() + seconds
         holder = Holder()
-        while True:
-            taken = subscription.take(request.max_messages, float("inf"), request.max_messages)
-            left = deadline - asyncio.get_running_loop().time()
-            if taken or left <= 0:
-                break
-            await self._arrivals.wait(subscription, left)
         due = subscription.deadline(subscription.config.ack_deadline_seconds)
         response = PullResponse()
         for standing in taken:
             hand_out(response.received_messages.add(), subscription, standing, due, holder)
         return response
+
+    async def _take(
+        self, request: Proto, patience: float | None
+    ) -> tuple[Subscription, list[Standing]]:
+        """Wait `PULL_SECONDS` at most, and less so that a caller with less `patience` hears."""
+        seconds = min(PULL_SECONDS, PULL_SECONDS if patience is None else patience - ANSWER_SECONDS)
+        now = asyncio.get_running_loop().time
+        deadline = now() + (0.0 if request.return_immediately else seconds)
+        while True:
+            subscription = self._pullable(request)
+            taken = subscription.take(request.max_messages, float("inf"), request.max_messages)
+            if taken or deadline <= now():
+                return subscription, taken
+            await self._arrivals.wait(subscription, deadline - now())
 
     def _pullable(self, request: Proto) -> Subscription:
         subscription = self._broker.subscription(request.subscription)

@@ -82,7 +82,10 @@ class Cloud:
         return published
 
     def pull(self, name: str = SUBSCRIPTION, most: int = 100) -> list[Any]:
-        answer = self.subscriber.pull(subscription=name, max_messages=most)
+        """One pull that does not wait for messages to come."""
+        request = types.PullRequest(subscription=name, max_messages=most, return_immediately=True)
+        with pytest.warns(DeprecationWarning, match="return_immediately"):
+            answer = self.subscriber.pull(request)
         return list(answer.received_messages)
 
     def outcomes(self) -> list[str]:

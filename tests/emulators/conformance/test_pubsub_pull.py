@@ -1,6 +1,8 @@
 """Pulling, acknowledging and ack deadlines as google.pubsub.v1 documents them."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from google.api_core import exceptions
@@ -68,9 +70,21 @@ def test_a_pull_gives_no_more_than_asked_for(api: Api) -> None:
 
 def test_a_pull_waits_for_a_message(api: Api) -> None:
     api.subscribe()
-    api.publish("x")
-    answer = api.subscriber.pull(subscription=api.subscription, max_messages=1, timeout=10)
-    assert texts(answer.received_messages) == ["x"]
+    with ThreadPoolExecutor(1) as pool:
+        pulling = pool.submit(
+            api.subscriber.pull, subscription=api.subscription, max_messages=1, timeout=10
+        )
+        time.sleep(1)
+        api.publish("x")
+        assert texts(pulling.result(10).received_messages) == ["x"]
+
+
+def test_a_pull_is_answered_before_its_caller_gives_up(api: Api) -> None:
+    api.subscribe()
+    answer = api.subscriber.pull(
+        subscription=api.subscription, max_messages=1, timeout=1, retry=None
+    )
+    assert list(answer.received_messages) == []
 
 
 @pytest.mark.parametrize("most", [0])
