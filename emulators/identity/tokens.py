@@ -33,6 +33,7 @@ _KEY_SETS = (
     "/oauth2/v3/certs",
     *(host + "/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com" for host in _GOOGLE),
 )
+_DISCOVERY = "/securetoken.google.com/{project}/.well-known/openid-configuration"
 _CACHED = {"Cache-Control": "public, max-age=3600, must-revalidate, no-transform"}
 
 
@@ -50,8 +51,19 @@ def routes(directory: Directory) -> list[Route]:
         keys = [_jwk(name, certificate) for name, certificate in issued]
         return web.json_response({"keys": keys}, headers=_CACHED)
 
+    def discovery(call: Call) -> dict[str, Any]:
+        """OpenID Connect Discovery of the issuer that ID tokens name."""
+        return {
+            "issuer": f"https://securetoken.google.com/{call.silo.project}",
+            "jwks_uri": f"{call.origin}{_KEY_SETS[-1]}",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+        }
+
     return [
         Route("POST", _SECURE_TOKEN, refresh),
+        Route("GET", _DISCOVERY, discovery, Access.OPEN),
         *(Route("GET", path, certificates, Access.OPEN) for path in _CERTIFICATES),
         *(Route("GET", path, key_set, Access.OPEN) for path in _KEY_SETS),
     ]

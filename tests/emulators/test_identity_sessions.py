@@ -78,9 +78,11 @@ def test_a_session_cookie_verifies_against_the_published_certificates(
 
 def test_the_key_set_holds_the_keys_of_the_certificates(client: IdentityClient) -> None:
     person = client.person(EMAIL)
+    issuer = f"/securetoken.google.com/{PROJECT}/.well-known/openid-configuration"
     for path in (
         f"{TOOLKIT}/v1/sessionCookiePublicKeys",
         "/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com",
+        client.http.get(issuer).json()["jwks_uri"],
     ):
         keys = jwt.PyJWKSet.from_dict(client.http.get(path).json())
         token = person["idToken"]
