@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from emulators.cloud import PARTS
+from emulators.parts import PARTS
 from tests.emulators.official import NotInstalled, official
 
 PROJECT = "clinicloop-bench"
