@@ -188,8 +188,13 @@ class Faults:
             look(target)
 
     def in_force(self) -> list[Fault]:
-        self.forget()
-        return [fault for fault in self._faults if fault.count != 0]
+        """What may strike now; for any thread to ask."""
+        now = self._clock.now()
+        return [
+            fault
+            for fault in self._faults
+            if fault.count != 0 and (fault.until is None or now < fault.until)
+        ]
 
     def forget(self) -> None:
         """End what is past its time; what is used up stays only while calls may hang by it."""
@@ -209,6 +214,7 @@ class Faults:
         """The fault that this call meets, if any; `kinds` limits what the caller can act out."""
         if not self._faults:
             return None
+        self.forget()
         for fault in self.in_force():
             if fault.target != target or fault.path not in path:
                 continue
