@@ -15,6 +15,10 @@ from tests.emulators.firestore_client import VARIABLE, Client
 
 Run = Callable[[Callable[[Client], Coroutine[Any, Any, None]]], None]
 
+slow = pytest.mark.differs(
+    "resolves contention by lock time-outs of two seconds, which takes minutes", hangs=True
+)
+
 
 @pytest.fixture
 def run(firestore_target: Target, monkeypatch: pytest.MonkeyPatch) -> Run:
@@ -49,6 +53,7 @@ def test_documents_and_queries_work(run: Run) -> None:
     run(work)
 
 
+@slow
 def test_concurrent_increments_all_count(run: Run) -> None:
     async def work(db: Client) -> None:
         counter = db.document("counters/c")
@@ -65,9 +70,7 @@ def test_concurrent_increments_all_count(run: Run) -> None:
     run(work)
 
 
-@pytest.mark.differs(
-    "resolves contention by lock time-outs of two seconds, which takes minutes", hangs=True
-)
+@slow
 def test_opposite_lock_orders_do_not_stall(run: Run) -> None:
     async def work(db: Client) -> None:
         documents = [db.document("pairs/one"), db.document("pairs/two")]

@@ -10,7 +10,7 @@ from google.api_core import exceptions
 from google.cloud import firestore
 
 from tests.emulators.conformance.conftest import Target
-from tests.emulators.firestore_client import Client, client_of
+from tests.emulators.firestore_client import Client, Raw, client_of
 
 CLIENTS = 12
 slow = pytest.mark.differs(
@@ -205,3 +205,125 @@ def test_finished_transaction_cannot_commit_again(db: Client) -> None:
         db._firestore_api.commit(
             request={"database": db._database_string, "transaction": identifier}
         )
+
+
+@pytest.fixture
+def raw(db: Client) -> Raw:
+    return Raw(db)
+
+
+def n_of(raw: Raw, path: str, **consistency: Any) -> list[int]:
+    """The `n` of a document as a list, empty where it is missing."""
+    answers = raw.call("batch_get_documents", documents=[raw.name(path)], **consistency)
+    return [answer.found.fields["n"].integer_value for answer in answers if answer.found.name]
+
+
+def set_n(raw: Raw, path: str, n: int) -> Any:
+    return raw.set(path, {"n": {"integer_value": n}}).write_results[0].update_time
+
+
+def begin(raw: Raw, **options: Any) -> bytes:
+    identifier: bytes = raw.call("begin_transaction", options=options).transaction
+    return identifier
+
+
+def test_read_only_transaction_reads_as_of_its_time(raw: Raw) -> None:
+    first = set_n(raw, "c/d", 1)
+    set_n(raw, "c/d", 2)
+    past = begin(raw, read_only={"read_time": first})
+    assert n_of(raw, "c/d", transaction=past) == [1]
+    assert n_of(raw, "c/none", transaction=past) == []
+    query = {"from_": [{"collection_id": "c"}]}
+    (answer,) = raw.query(query, transaction=past)
+    assert answer.document.fields["n"].integer_value == 1
+    assert answer.read_time == first
+
+
+def test_read_only_transaction_writes_nothing(raw: Raw) -> None:
+    reading = begin(raw, read_only={})
+    with pytest.raises(exceptions.InvalidArgument):
+        raw.commit({"delete": raw.name("c/d")}, transaction=reading)
+
+
+def test_read_only_transaction_blocks_no_write(raw: Raw) -> None:
+    set_n(raw, "c/d", 1)
+    reading = begin(raw, read_only={})
+    assert n_of(raw, "c/d", transaction=reading) == [1]
+    set_n(raw, "c/d", 2)
+    assert n_of(raw, "c/d", transaction=reading) == [1]
+    raw.commit(transaction=reading)
+
+
+def test_write_waits_for_no_transaction_that_read_something_else(raw: Raw) -> None:
+    reading = begin(raw)
+    assert n_of(raw, "c/d", transaction=reading) == []
+    set_n(raw, "c/other", 1)
+    raw.commit({"update": {"name": raw.name("c/d")}}, transaction=reading)
+
+
+def test_rolled_back_transaction_is_over_and_lets_others_write(raw: Raw) -> None:
+    set_n(raw, "c/d", 1)
+    reading = begin(raw)
+    assert n_of(raw, "c/d", transaction=reading) == [1]
+    raw.call("rollback", transaction=reading)
+    set_n(raw, "c/d", 2)
+    with pytest.raises(exceptions.InvalidArgument):
+        raw.commit(transaction=reading)
+    with pytest.raises(exceptions.InvalidArgument):
+        n_of(raw, "c/d", transaction=reading)
+
+
+def test_rollback_may_be_repeated(raw: Raw) -> None:
+    begun = begin(raw)
+    raw.call("rollback", transaction=begun)
+    raw.call("rollback", transaction=begun)
+
+
+def test_failed_commit_ends_the_transaction(raw: Raw) -> None:
+    begun = begin(raw)
+    missing = {"delete": raw.name("c/none"), "current_document": {"exists": True}}
+    with pytest.raises(exceptions.NotFound):
+        raw.commit(missing, transaction=begun)
+    set_n(raw, "c/none", 1)
+
+
+@pytest.mark.parametrize("method", ["commit", "rollback"])
+def test_unknown_transaction_is_refused(raw: Raw, method: str) -> None:
+    with pytest.raises(exceptions.InvalidArgument):
+        raw.call(method, transaction=b"elsewhere")
+
+
+def test_unknown_transaction_cannot_be_retried_or_read_in(raw: Raw) -> None:
+    with pytest.raises(exceptions.InvalidArgument):
+        begin(raw, read_write={"retry_transaction": b"elsewhere"})
+    with pytest.raises(exceptions.InvalidArgument):
+        n_of(raw, "c/d", transaction=b"elsewhere")
+
+
+def test_transaction_reads_what_was_before_its_writes(db: Client) -> None:
+    document = db.document("c/d")
+    transaction = db.transaction()
+    transaction._begin()
+    transaction.set(document, {"n": 1})
+    assert not document.get().exists
+    transaction._commit()
+    assert document.get().get("n") == 1
+
+
+def test_transaction_deletes_and_transforms(db: Client) -> None:
+    gone, counted = db.document("c/gone"), db.document("c/counted")
+    gone.set({"n": 1})
+    counted.set({"n": 1, "tags": ["a"]})
+
+    @firestore.transactional
+    def change(transaction: firestore.Transaction) -> int:
+        n: int = gone.get(transaction=transaction).get("n")
+        transaction.delete(gone)
+        transaction.update(
+            counted, {"n": firestore.Increment(n), "tags": firestore.ArrayUnion(["b"])}
+        )
+        return n
+
+    assert change(db.transaction()) == 1
+    assert not gone.get().exists
+    assert counted.get().to_dict() == {"n": 2, "tags": ["a", "b"]}
