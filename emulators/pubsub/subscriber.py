@@ -104,7 +104,8 @@ class Subscriber:
 
     def _change(self, subscription: Subscription, config: Proto) -> None:
         rules.complete_subscription(config)
-        self._broker.check_dead_letter(config)
+        if config.dead_letter_policy != subscription.config.dead_letter_policy:
+            self._broker.check_dead_letter(config)
         self._broker.save_subscription(subscription, config)
 
     def list_subscriptions(self, request: Proto) -> Proto:

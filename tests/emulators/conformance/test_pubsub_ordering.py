@@ -48,7 +48,9 @@ def test_messages_without_a_key_wait_for_none(api: Api) -> None:
     assert texts(api.pulled(1)) == ["y"]
 
 
-@pytest.mark.differs("redelivers no message of a key before its followers are acknowledged")
+@pytest.mark.differs(
+    "redelivers no message of a key before its followers are acknowledged", hangs=True
+)
 def test_a_redelivery_brings_the_followers_again(api: Api) -> None:
     api.subscribe(enable_message_ordering=True)
     api.publish("a1", "a2", "a3", key="a")
@@ -57,7 +59,7 @@ def test_a_redelivery_brings_the_followers_again(api: Api) -> None:
     assert texts(api.pulled(3)) == ["a1", "a2", "a3"]
 
 
-@pytest.mark.differs("does not bring acknowledged followers again")
+@pytest.mark.differs("does not bring acknowledged followers again", hangs=True)
 def test_a_redelivery_brings_acknowledged_followers_again(api: Api) -> None:
     api.subscribe(enable_message_ordering=True)
     api.publish("a1", "a2", "a3", key="a")

@@ -102,6 +102,14 @@ def test_a_dead_lettered_message_keeps_its_ordering_key(api: Api) -> None:
     assert dead.message.ordering_key == "a"
 
 
+def test_a_subscription_outlives_its_dead_letter_topic(api: Api) -> None:
+    dead_lettering(api)
+    api.publisher.delete_topic(topic=api.name("topics", "dead"))
+    assert api.update("ack_deadline_seconds", ack_deadline_seconds=20).ack_deadline_seconds == 20
+    api.publish("x")
+    assert texts(api.pulled(1)) == ["x"]
+
+
 def test_the_dead_letter_policy_can_be_removed(api: Api) -> None:
     dead_lettering(api)
     assert not api.update("dead_letter_policy").dead_letter_policy
