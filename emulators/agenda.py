@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ class Entry:
 
 
 class Unsettled(Exception):
-    """Work did not come to rest in the real time allowed."""
+    """Work did not come to rest in the real time allowed; the message says what it waits for."""
 
 
 class Agenda:
@@ -136,7 +137,7 @@ class Agenda:
                 log.exception("entry %s failed", entry.name)
                 continue
             if result is not None:
-                self.start(_awaited(result))
+                self.start(result if isinstance(result, Coroutine) else _awaited(result))
         return fired
 
     async def run(self) -> None:
@@ -162,7 +163,8 @@ class Agenda:
     async def settle(self, timeout: float = 60) -> None:
         """Wait until nothing is under way and nothing is due; fires what falls due meanwhile.
 
-        Raises `Unsettled` after `timeout` real seconds.
+        Raises `Unsettled` after `timeout` real seconds: somebody does not answer. Nothing is given
+        up by that. Time stays where it is, what is under way goes on, and settling anew waits on.
         """
         async with self._moving:
             await self._settle(timeout)
@@ -178,10 +180,20 @@ class Agenda:
             try:
                 await asyncio.wait_for(self._changed.wait(), max(left, 0))
             except TimeoutError:
-                raise Unsettled(f"{self._under_way} pieces of work still under way") from None
+                raise Unsettled(self._waiting(timeout)) from None
+
+    def _waiting(self, seconds: float) -> str:
+        kinds = Counter(str(getattr(task.get_coro(), "__qualname__", "")) for task in self._tasks)
+        named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        return (
+            f"no rest after {seconds:g} s; still under way: {self._under_way} ({named or 'calls'})"
+        )
 
     async def advance(self, to: datetime, timeout: float = 60) -> None:
-        """Move the clock to `to`, settling every due instant on the way (each within `timeout`)."""
+        """Move the clock to `to`, settling every due instant on the way (each within `timeout`).
+
+        `Unsettled` leaves the clock at the instant that did not settle; advancing anew goes on.
+        """
         async with self._moving:
             was_frozen = self.clock.frozen
             self.clock.freeze()

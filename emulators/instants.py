@@ -21,17 +21,15 @@ _UNITS = {
     "min": "minutes",
     "s": "seconds",
 }
-_ZONED = re.compile(r"(?P<local>[^\[]+)\[(?P<zone>[^\]]+)\]")
+_ZONED = re.compile(r"(?P<local>[^\[]+)\[!?(?P<zone>[^\]]+)\]")
+_FORMS = "write +6mo, +1h30m, P6M, 2027-03-01T09:00Z or 2027-03-01T09:00[Europe/Berlin]"
 
 
 class BadInstant(ValueError):
-    """The text names no step and no instant; the message shows the forms that do."""
+    """The text names no step and no instant; the message says why, or shows the forms that do."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(
-            f"{text!r} is no time: write +6mo, +1h30m, P6M, 2027-03-01T09:00Z "
-            "or 2027-03-01T09:00[Europe/Berlin]"
-        )
+    def __init__(self, text: str, why: str = _FORMS) -> None:
+        super().__init__(f"{text!r} is no time: {why}")
 
 
 def step(text: str) -> relativedelta:
@@ -49,20 +47,40 @@ def step(text: str) -> relativedelta:
 
 
 def instant(text: str) -> datetime:
-    """An instant in UTC from ISO 8601, with an offset, an IANA zone in brackets, or else UTC."""
+    """An instant in UTC from ISO 8601, with an offset, an IANA zone in brackets, or else UTC.
+
+    A local time that a zone skips is read with the offset before the gap, one that it has twice is
+    the first (RFC 5545, section 3.3.5): 02:30 on the day clocks go forward is 03:30. An offset
+    beside the zone chooses the other, and must be one the zone has at that instant; `Z` beside it
+    is the instant in UTC (RFC 9557, section 3.4).
+    """
     try:
         if zoned := _ZONED.fullmatch(text):
-            zone = ZoneInfo(zoned["zone"])
-            return datetime.fromisoformat(zoned["local"]).replace(tzinfo=zone).astimezone(UTC)
+            return _in_zone(text, datetime.fromisoformat(zoned["local"]), ZoneInfo(zoned["zone"]))
         value = datetime.fromisoformat(text)
-    except (ValueError, ZoneInfoNotFoundError):
+    except BadInstant:
+        raise
+    except (ValueError, OverflowError, ZoneInfoNotFoundError, OSError):  # a folder is no zone
         raise BadInstant(text) from None
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _in_zone(text: str, value: datetime, zone: ZoneInfo) -> datetime:
+    if value.tzinfo is None:
+        return value.replace(tzinfo=zone).astimezone(UTC)
+    there = value.astimezone(zone)
+    is_utc = text.partition("[")[0].upper().endswith("Z")
+    if not is_utc and there.utcoffset() != value.utcoffset():
+        found, given = there.isoformat()[-6:], value.isoformat()[-6:]
+        raise BadInstant(text, f"{zone.key} is at {found} then, not at {given}")
+    return value.astimezone(UTC)
 
 
 def target(text: str, now: datetime) -> datetime:
     """The instant that `text` means at `now`: a step from it when it starts with `+` or `P`."""
     try:
         return now + step(text) if text[:1] in ("+", "P") else instant(text)
+    except BadInstant:
+        raise
     except (OverflowError, ValueError):
         raise BadInstant(text) from None
