@@ -6,11 +6,13 @@ a while (a circuit breaker per vendor and process), so that nobody waits on it.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 
 import httpx
 import pybreaker
 
+from shared.kernel import clock
 from shared.kernel.errors import OutcomeUnknown, VendorError, VendorRefused, VendorUnavailable
 
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
@@ -24,12 +26,30 @@ _OPENS_AFTER = 10
 _RESTS_SECONDS = 15
 
 
+class _BusinessTime(pybreaker.CircuitMemoryStorage):
+    """Lets a vendor rest on business time; pybreaker itself compares with the system's clock."""
+
+    def __init__(self) -> None:
+        super().__init__(pybreaker.STATE_CLOSED)
+        self._since: datetime | None = None
+
+    @property
+    def opened_at(self) -> datetime | None:
+        """The system's time at which a rest as long as this one so far would have begun."""
+        return None if self._since is None else datetime.now(UTC) - (clock.now() - self._since)
+
+    @opened_at.setter
+    def opened_at(self, _: datetime) -> None:
+        self._since = clock.now()
+
+
 @cache
 def _breaker(vendor: str) -> pybreaker.CircuitBreaker:
     return pybreaker.CircuitBreaker(
         fail_max=_OPENS_AFTER,
         reset_timeout=_RESTS_SECONDS,
         exclude=[VendorRefused],
+        state_storage=_BusinessTime(),
         name=vendor,
     )
 
