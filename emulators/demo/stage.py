@@ -121,8 +121,8 @@ class Stage:
         """Take note of the events since the last time."""
         seen = self.told[-1]["seq"] if self.told else 0
         self.told += self.rows(
-            "SELECT seq, type, created_at, payload::jsonb AS payload FROM platform.outbox "
-            "WHERE seq > :seen ORDER BY seq",
+            "SELECT seq, ordering_key AS subject, type, created_at, payload::jsonb AS payload "
+            "FROM platform.outbox WHERE seq > :seen ORDER BY seq",
             seen=seen,
         )
 
