@@ -111,6 +111,7 @@ def reset(directory: Directory, silo: Silo, code: OobCode, password: str) -> Acc
         account = replace(account, email_verified=True, providers=[], phone_number="")
     with directory.journal.batch():
         directory.codes.spend(code)
+        directory.sessions.revoke(silo, account.local_id)
         return directory.save(silo, account)
 
 
@@ -125,7 +126,10 @@ def apply(directory: Directory, silo: Silo, text: str) -> tuple[Account, OobCode
         changes["email"] = code.new_email or code.email
         changes["valid_since"] = int(directory.ground.clock.time())
     codes.spend(code)  # whether the address is still free or not
-    return directory.save(silo, replace(account, **changes)), code
+    account = directory.save(silo, replace(account, **changes))
+    if code.request != "VERIFY_EMAIL":
+        directory.sessions.revoke(silo, account.local_id)
+    return account, code
 
 
 def need_silo(code: OobCode, silo: Silo) -> None:

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import jwt
@@ -40,6 +40,7 @@ class Session:
     auth_time: int
     first: FirstFactor
     second: dict[str, str] = field(default_factory=dict)
+    revoked: bool = False
 
     @classmethod
     def kept(cls, value: bytes) -> "Session":
@@ -86,7 +87,18 @@ class Sessions:
     def refresh(self, silo: Silo, session: Session) -> tuple[str, Account]:
         """A fresh ID token and the person's account; raises as `account_of` does."""
         account = _standing(silo, session.local_id, session.auth_time)
+        if session.revoked:
+            raise Refused("TOKEN_EXPIRED")
         return self._id_token(account, session), account
+
+    def revoke(self, silo: Silo, local_id: str) -> None:
+        """Refuse the refresh tokens a person has, even those of this very second, which the
+        account's `valid_since` cannot tell from later ones.
+        """
+        for token in self._of[(silo.project, silo.tenant, local_id)]:
+            session = replace(self._refresh[token], revoked=True)
+            self._journal.put(f"session/{token}", json.dumps(asdict(session)).encode())
+            self._refresh[token] = session
 
     def end(self, silo: Silo, local_id: str) -> None:
         """Forget all sign-ins of a deleted account."""

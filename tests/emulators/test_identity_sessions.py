@@ -133,6 +133,27 @@ def test_sdk_revokes_sign_ins_though_its_clock_is_behind(
     assert client.refresh(client.sign_in(EMAIL)["refreshToken"]).status_code == 200
 
 
+def test_a_revocation_counts_within_the_second_of_the_sign_in(
+    app: firebase_admin.App, client: IdentityClient, loop: Loop
+) -> None:
+    loop.ground.clock.freeze()
+    person = client.person(EMAIL)
+    auth.revoke_refresh_tokens(person["localId"], app=app)
+    assert refusal(client.refresh(person["refreshToken"])) == "TOKEN_EXPIRED"
+    assert client.refresh(client.sign_in(EMAIL)["refreshToken"]).status_code == 200
+
+
+def test_a_new_password_ends_other_sign_ins_of_the_same_second(
+    client: IdentityClient, loop: Loop
+) -> None:
+    loop.ground.clock.freeze()
+    first, second = client.person(EMAIL), client.sign_in(EMAIL)
+    kept = client.call("update", idToken=second["idToken"], password="another horse").json()
+    for token in (first["refreshToken"], second["refreshToken"]):
+        assert refusal(client.refresh(token)) == "TOKEN_EXPIRED"
+    assert client.refresh(kept["refreshToken"]).status_code == 200
+
+
 def test_a_person_signs_out_everywhere(client: IdentityClient, loop: Loop) -> None:
     person = client.person(EMAIL)
     loop.advance(seconds=2)
