@@ -17,7 +17,7 @@ EMAIL = "jane@example.org"
 OWNER = {"Authorization": "Bearer owner"}
 
 
-class Owner(credentials.Base):
+class Owner(credentials.Base):  # type: ignore[misc] # the SDK has no types
     """The credential that the SDK itself sends to an emulator."""
 
     def get_credential(self) -> Any:
