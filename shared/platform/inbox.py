@@ -7,7 +7,14 @@ from sqlalchemy import Connection
 
 from shared.kernel import clock
 from shared.platform import dead_letters, postgres
-from shared.platform.postgres import literal
+from shared.platform.postgres import Prepared, literal
+
+_CLAIM = Prepared(
+    "inbox_claim",
+    "text, uuid, timestamptz",
+    "INSERT INTO platform.inbox (handler, event_id, received_at) VALUES ($1, $2, $3) "
+    "ON CONFLICT DO NOTHING RETURNING 1",
+)
 
 
 def claim_statement(handler: str, event_id: UUID) -> str:
@@ -16,11 +23,7 @@ def claim_statement(handler: str, event_id: UUID) -> str:
     It is the first statement of the business transaction. A second delivery at the same moment
     waits on the unique key until the first has committed (no row) or rolled back (its turn).
     """
-    return (
-        "INSERT INTO platform.inbox (handler, event_id, received_at) "
-        f"VALUES ({literal(handler)}, {literal(event_id)}, {literal(clock.now())}) "
-        "ON CONFLICT DO NOTHING RETURNING 1"
-    )
+    return _CLAIM(literal(handler), literal(event_id), literal(clock.now()))
 
 
 def prune(connection: Connection, before: datetime, most: int) -> int:

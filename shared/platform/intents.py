@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from shared.kernel import clock
 from shared.platform import dead_letters, postgres
-from shared.platform.postgres import literal
+from shared.platform.postgres import Prepared, literal
 
 LEASE = timedelta(seconds=90)
 
@@ -26,6 +26,35 @@ class IntentState(StrEnum):
     UNKNOWN = "unknown"
     DONE = "done"
     REFUSED = "refused"
+
+
+_OPEN = Prepared(
+    "intent_open",
+    "text, uuid, timestamptz",
+    "INSERT INTO platform.intents (handler, event_id, state, updated_at) "
+    "VALUES ($1, $2, 'open', $3) ON CONFLICT DO NOTHING",
+)
+_TAKE = Prepared(
+    "intent_take",
+    "text, uuid, timestamptz, timestamptz",
+    """
+    WITH before AS (
+      SELECT state, leased_until, called_at FROM platform.intents
+      WHERE handler = $1 AND event_id = $2 FOR UPDATE)
+    UPDATE platform.intents SET state = 'calling', attempts = attempts + 1,
+      called_at = CASE before.state WHEN 'open' THEN $3 ELSE before.called_at END,
+      leased_until = $4, updated_at = $3
+    FROM before
+    WHERE handler = $1 AND event_id = $2 AND before.state NOT IN ('done', 'refused')
+      AND (before.state <> 'calling' OR before.leased_until <= $3)
+    RETURNING before.state, intents.attempts, before.called_at""",
+)
+_END = """
+    UPDATE platform.intents SET state = $4, leased_until = NULL, updated_at = $5
+    WHERE handler = $1 AND event_id = $2 AND state = 'calling' AND attempts = $3"""
+_KEY_AND_STATE = "text, uuid, int, text, timestamptz"
+_CLOSE = Prepared("intent_close", _KEY_AND_STATE, _END)
+_CLOSE_AND_TELL = Prepared("intent_close_and_tell", _KEY_AND_STATE, f"{_END} RETURNING 1")
 
 
 @dataclass(frozen=True)
@@ -45,20 +74,8 @@ class Claim:
 
 def claim_statement(handler: str, event_id: UUID, now: datetime) -> str:
     """SQL that leases the intent; answers the state it was in, for `claimed`."""
-    key = f"handler = {literal(handler)} AND event_id = {literal(event_id)}"
-    return f"""
-        INSERT INTO platform.intents (handler, event_id, state, updated_at)
-        VALUES ({literal(handler)}, {literal(event_id)}, 'open', {literal(now)})
-        ON CONFLICT DO NOTHING;
-        WITH before AS (
-          SELECT state, leased_until, called_at FROM platform.intents WHERE {key} FOR UPDATE)
-        UPDATE platform.intents SET state = 'calling', attempts = attempts + 1,
-          called_at = CASE before.state WHEN 'open' THEN {literal(now)} ELSE before.called_at END,
-          leased_until = {literal(now + LEASE)}, updated_at = {literal(now)}
-        FROM before
-        WHERE {key} AND before.state NOT IN ('done', 'refused')
-          AND (before.state <> 'calling' OR before.leased_until <= {literal(now)})
-        RETURNING before.state, intents.attempts, before.called_at"""
+    key = literal(handler), literal(event_id), literal(now)
+    return f"{_OPEN(*key)}; {_TAKE(*key, literal(now + LEASE))}"
 
 
 def claimed(connection: Connection, rows: list[list[Any]], handler: str, event_id: UUID) -> Claim:
@@ -76,17 +93,17 @@ def claimed(connection: Connection, rows: list[list[Any]], handler: str, event_i
     return Claim(None if state is IntentState.CALLING else state)
 
 
-def close_statement(handler: str, event_id: UUID, attempt: int, state: IntentState) -> str:
-    """SQL that gives the lease of `attempt` back with a state; with ` RETURNING 1` it says whether.
+def close_statement(
+    handler: str, event_id: UUID, attempt: int, state: IntentState, *, tell: bool = False
+) -> str:
+    """SQL that gives the lease of `attempt` back with a state; to `tell`, it answers a row if so.
 
     It changes nothing when another attempt has taken over since: a caller that was slower than its
     lease must not undo what its successor did.
     """
-    return f"""
-        UPDATE platform.intents
-        SET state = {literal(state.value)}, leased_until = NULL, updated_at = {literal(clock.now())}
-        WHERE handler = {literal(handler)} AND event_id = {literal(event_id)}
-          AND state = 'calling' AND attempts = {literal(attempt)}"""
+    key = literal(handler), literal(event_id), literal(attempt)
+    close = _CLOSE_AND_TELL if tell else _CLOSE
+    return close(*key, literal(state.value), literal(clock.now()))
 
 
 def reopen(handler: str, event_id: UUID, attempt: int, state: IntentState) -> None:

@@ -16,10 +16,54 @@ from sqlalchemy import Connection
 from shared.kernel import clock
 from shared.kernel.event import Occurrence
 from shared.platform import postgres
-from shared.platform.postgres import literal, quoted
+from shared.platform.postgres import Prepared, literal, quoted
 
 LEASE = timedelta(seconds=30)
 BATCH = 500
+
+
+_APPEND = Prepared(
+    "outbox_append",
+    "jsonb",
+    """
+    INSERT INTO platform.outbox
+      (id, topic, ordering_key, type, clinic_id, attributes, payload, created_at)
+    SELECT id, topic, ordering_key, type, clinic_id, attributes, payload, created_at
+    FROM ROWS FROM (jsonb_to_recordset($1) AS
+      (id uuid, topic text, ordering_key text, type text, clinic_id uuid, attributes jsonb,
+       payload text, created_at timestamptz)) WITH ORDINALITY
+    ORDER BY ordinality""",
+)
+
+
+def _claim(name: str, types: str, only: str) -> Prepared:
+    """Lease by heads until $2 at the instant $1, at most $3 subjects."""
+    statement = f"""
+        WITH heads AS (
+          SELECT head.seq, head.ordering_key FROM platform.outbox head
+          WHERE head.sent_at IS NULL {only}
+            AND (head.leased_until IS NULL OR head.leased_until <= $1)
+            AND NOT EXISTS (
+              SELECT 1 FROM platform.outbox earlier
+              WHERE earlier.ordering_key = head.ordering_key
+                AND earlier.sent_at IS NULL AND earlier.seq < head.seq)
+          ORDER BY head.seq LIMIT $3 FOR UPDATE SKIP LOCKED)
+        UPDATE platform.outbox due SET leased_until = $2
+        FROM heads
+        WHERE due.ordering_key = heads.ordering_key
+          AND due.sent_at IS NULL AND due.seq >= heads.seq
+        RETURNING due.seq, due.topic, due.ordering_key, due.attributes, due.payload"""
+    return Prepared(name, types, statement)
+
+
+_TIMES = "timestamptz, timestamptz, bigint"
+_CLAIM = _claim("outbox_claim", _TIMES, "")
+_CLAIM_OF = _claim("outbox_claim_of", f"{_TIMES}, text[]", "AND head.ordering_key = ANY($4)")
+_SENT = Prepared(
+    "outbox_sent",
+    "timestamptz, bigint[]",
+    "UPDATE platform.outbox SET sent_at = $1, leased_until = NULL WHERE seq = ANY($2)",
+)
 
 
 @dataclass(frozen=True)
@@ -80,34 +124,13 @@ def append_statement(occurrences: Iterable[Occurrence]) -> str:
         }
         for occurrence in occurrences
     ]
-    return f"""
-        INSERT INTO platform.outbox
-          (id, topic, ordering_key, type, clinic_id, attributes, payload, created_at)
-        SELECT id, topic, ordering_key, type, clinic_id, attributes, payload, created_at
-        FROM ROWS FROM (jsonb_to_recordset({quoted(json.dumps(rows))}::jsonb) AS
-          (id uuid, topic text, ordering_key text, type text, clinic_id uuid, attributes jsonb,
-           payload text, created_at timestamptz)) WITH ORDINALITY
-        ORDER BY ordinality"""
+    return _APPEND(quoted(json.dumps(rows)))
 
 
 def claim_statement(now: datetime, keys: Sequence[str] | None = None, most: int = BATCH) -> str:
     """SQL that leases the unsent events of `most` subjects (or of those in `keys`); for `read`."""
-    only = "" if keys is None else f"AND head.ordering_key = ANY({literal(keys)})"
-    return f"""
-        WITH heads AS (
-          SELECT head.seq, head.ordering_key FROM platform.outbox head
-          WHERE head.sent_at IS NULL {only}
-            AND (head.leased_until IS NULL OR head.leased_until <= {literal(now)})
-            AND NOT EXISTS (
-              SELECT 1 FROM platform.outbox earlier
-              WHERE earlier.ordering_key = head.ordering_key
-                AND earlier.sent_at IS NULL AND earlier.seq < head.seq)
-          ORDER BY head.seq LIMIT {literal(most)} FOR UPDATE SKIP LOCKED)
-        UPDATE platform.outbox due SET leased_until = {literal(now + LEASE)}
-        FROM heads
-        WHERE due.ordering_key = heads.ordering_key
-          AND due.sent_at IS NULL AND due.seq >= heads.seq
-        RETURNING due.seq, due.topic, due.ordering_key, due.attributes, due.payload"""
+    times = literal(now), literal(now + LEASE), literal(most)
+    return _CLAIM(*times) if keys is None else _CLAIM_OF(*times, literal(keys))
 
 
 def read(rows: Iterable[Sequence[Any]] | None) -> list[Letter]:
@@ -120,10 +143,7 @@ def _settle_statement(now: datetime, letters: Sequence[Letter], sent: Sequence[i
     unsent = {letter.seq for letter in letters} - set(sent)
     script = "BEGIN;"
     if sent:
-        script += (
-            f"UPDATE platform.outbox SET sent_at = {literal(now)}, leased_until = NULL "
-            f"WHERE seq = ANY({literal(sent)});"
-        )
+        script += f"{_SENT(literal(now), literal(sent))};"
     if unsent:
         script += (
             "UPDATE platform.outbox SET leased_until = NULL "

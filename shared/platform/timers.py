@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from shared.kernel.ids import ClinicId, TimerId, TypedId
 from shared.kernel.work import Timer
 from shared.platform import postgres
-from shared.platform.postgres import literal
+from shared.platform.postgres import Prepared, literal
 
 HORIZON = timedelta(hours=24)
 """How long before its time a timer becomes a task; Cloud Tasks accepts at most 30 days."""
@@ -30,6 +30,16 @@ ON CONFLICT (kind, subject) DO UPDATE SET
 _CLEAR = text(
     "UPDATE platform.timers SET state = 'cancelled', version = version + 1, queued_at = NULL "
     "WHERE kind = :kind AND subject = :subject AND state IN ('scheduled', 'parked')"
+)
+
+
+_FIRE = Prepared(
+    "timer_fire",
+    "uuid, int, timestamptz",
+    """
+    UPDATE platform.timers SET state = 'fired'
+    WHERE id = $1 AND version = $2 AND state IN ('scheduled', 'parked') AND due_at <= $3
+    RETURNING id, kind, subject, clinic_id, due_at, version, correlation_id""",
 )
 
 
@@ -71,11 +81,7 @@ def fire_statement(timer_id: UUID, version: int, now: datetime) -> str:
 
     A parked one fires when its dead letter is replayed.
     """
-    return f"""
-        UPDATE platform.timers SET state = 'fired'
-        WHERE id = {literal(timer_id)} AND version = {literal(version)}
-          AND state IN ('scheduled', 'parked') AND due_at <= {literal(now)}
-        RETURNING id, kind, subject, clinic_id, due_at, version, correlation_id"""
+    return _FIRE(literal(timer_id), literal(version), literal(now))
 
 
 def fired(rows: list[list[Any]]) -> Firing | None:

@@ -72,13 +72,12 @@ class Transaction:
     @contextmanager
     def within(self, clinic_id: ClinicId) -> Iterator[None]:
         outer, self._clinic_id = self._clinic_id, clinic_id
-        postgres.run_simple(self.connection, postgres.tenant_statement(clinic_id))
+        postgres.lead(self.connection, postgres.tenant_statement(clinic_id))
         try:
             yield
         finally:
             self._clinic_id = outer
-            if postgres.usable(self.connection):
-                postgres.run_simple(self.connection, postgres.tenant_statement(outer))
+            postgres.lead(self.connection, postgres.tenant_statement(outer))
 
 
 def sql(work: Work) -> Connection:

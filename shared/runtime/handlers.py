@@ -83,7 +83,7 @@ class VendorCall:
         self, function: str, occurrence: Occurrence, claim: Claim, state: IntentState
     ) -> Iterator[Work]:
         """The transaction that closes the intent, while it is still this attempt's."""
-        close = f"{self._closing(occurrence, claim, state)} RETURNING 1"
+        close = intents.close_statement(self.name, occurrence.id, claim.attempt, state, tell=True)
         with committed(occurrence.clinic_id, function, _cause(occurrence), close) as work:
             if not work.opened:
                 raise Busy(self.name)

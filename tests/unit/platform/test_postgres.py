@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from shared.kernel.ids import ClinicId
 from shared.platform import postgres
@@ -89,3 +90,30 @@ def test_a_statement_that_takes_too_long_is_ended(house: House) -> None:
     with transaction(BERLIN, "test", Cause("test")) as work:
         limit = sql(work).execute(text("SHOW statement_timeout")).scalar()
     assert limit == "20s"
+
+
+def test_what_is_put_ahead_runs_before_the_next_statement(house: House) -> None:
+    with transaction(BERLIN, "test", Cause("test")) as work:
+        postgres.lead(sql(work), "SET LOCAL app.clinic_id = 'elsewhere'")
+        found = sql(work).execute(
+            text("SELECT current_setting('app.clinic_id') || CAST(:n AS text)"), {"n": 7}
+        )
+        assert found.scalar() == "elsewhere7"
+
+
+def test_a_failure_ahead_fails_the_statement_and_leaves_the_connection_in_step(
+    house: House,
+) -> None:
+    with transaction(BERLIN, "test", Cause("test")) as work:
+        nested = sql(work).begin_nested()
+        postgres.lead(sql(work), "SELECT 1/0")
+        with pytest.raises(DBAPIError, match="division by zero"):
+            sql(work).execute(text("SELECT CAST(:n AS int)"), {"n": 8})
+        nested.rollback()
+        assert sql(work).execute(text("SELECT CAST(:n AS int)"), {"n": 9}).scalar() == 9
+
+
+def test_what_is_ahead_of_no_statement_is_never_run(house: House) -> None:
+    with transaction(BERLIN, "test", Cause("test")) as work:
+        postgres.lead(sql(work), "SELECT 1/0")
+    assert ask() == 7
