@@ -42,7 +42,7 @@ class Agenda:
     `at` and `after` register what is due. `start` runs a coroutine as work under way: the stack is
     settled when nothing is under way and nothing is due. `advance` visits every due instant on the
     way, in order, and lets each settle before time moves on. While it works the clock stands still.
-    `activity` counts whatever a polling cron might notice; engines call `touch` on such changes.
+    `activity_of` counts what a polling cron might notice; engines call `touch` on such changes.
     """
 
     def __init__(self, clock: VirtualClock) -> None:
@@ -53,7 +53,7 @@ class Agenda:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._moving = asyncio.Lock()
-        self._touches = 0
+        self._touches: Counter[str] = Counter()
         self._watchers: list[Callable[[], None]] = []
 
     def at(self, when: datetime, action: Action, name: str = "") -> Entry:
@@ -91,9 +91,9 @@ class Agenda:
         if not task.cancelled() and (error := task.exception()):
             log.error("work on the agenda failed", exc_info=error)
 
-    def touch(self) -> None:
-        """Say that something changed which a polling cron could see."""
-        self._touches += 1
+    def touch(self, source: str = "") -> None:
+        """Say that something changed, maybe at a named `source`, which a polling cron could see."""
+        self._touches[source] += 1
         self._changed.set()
 
     def watch(self, look: Callable[[], None]) -> Callable[[], None]:
@@ -111,7 +111,12 @@ class Agenda:
     @property
     def activity(self) -> int:
         """Grows whenever something changed: `touch` calls and requests to the functions' host."""
-        return self._touches + self.clock.requests
+        return self._touches.total() + self.clock.requests
+
+    def activity_of(self, source: str) -> int:
+        """Grows when something changed at `source`; for one that never said so, with all else."""
+        known = source and source in self._touches
+        return self._touches[source] if known else self.activity
 
     @property
     def under_way(self) -> int:

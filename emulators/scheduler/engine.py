@@ -35,7 +35,8 @@ class Scheduler:
     """Cloud Scheduler v1.
 
     A job whose run answers with `X-Idle-Until` (`never`, or an ISO 8601 instant, UTC unless it says
-    otherwise) sleeps: its next instants are skipped until then, or until `agenda.activity` changes.
+    otherwise) sleeps: its next instants are skipped until then, or until something happens
+    (`agenda.activity_of`): at the one source that `X-Idle-Unless` names, or anything at all.
     App Engine targets go where `emulators.app_engine` says.
     """
 

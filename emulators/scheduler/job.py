@@ -47,6 +47,8 @@ class Sleep:
     since: datetime
     until: datetime | None
     """The instant at which it runs in any case; None is never."""
+    sees: str
+    """The one source whose changes it could find; empty for all."""
     activity: int
     quiet: datetime
     """Up to here nothing has happened."""
@@ -66,6 +68,8 @@ class Job:
     _sleep: Sleep | None = None
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _revision: int = 0
+    _sees: str = ""
+    """What the last run that found nothing said it could see."""
 
     def to_bytes(self) -> bytes:
         message: bytes = self.message.SerializeToString()
@@ -147,7 +151,7 @@ class Job:
         sleep = self._sleep
         if sleep is None:
             return
-        if self.ground.agenda.activity == sleep.activity:
+        if self.ground.agenda.activity_of(sleep.sees) == sleep.activity:
             sleep.quiet = self.ground.clock.now()
             return
         following = self.cron.after(sleep.quiet)
@@ -195,7 +199,8 @@ class Job:
 
     async def _attempt(self, scheduled: datetime, is_forced: bool) -> None:
         # Taken before the run: what happens while it runs may have come too late for it.
-        activity, revision = self.ground.agenda.activity, self._revision
+        sees, revision = self._sees, self._revision
+        activity = self.ground.agenda.activity_of(sees)
         reply: Reply = await self.send(self.message, scheduled)
         if (current := asyncio.current_task()) is not None:
             self._running.discard(current)
@@ -214,7 +219,9 @@ class Job:
             return
         self.progress.failures = 0
         idle = _idle_until(reply) if reply.ok else None
-        if idle is None or not self._fall_asleep(base, idle, activity):
+        if idle is not None:
+            self._sees = reply.headers.get("X-Idle-Unless", "").strip()
+        if idle is None or sees != self._sees or not self._fall_asleep(base, idle, activity):
             self._plan_after(base)
 
     def _conclude_forced(self, reply: Reply, started: datetime) -> None:
@@ -255,10 +262,11 @@ class Job:
 
     def _fall_asleep(self, base: datetime, until: datetime, activity: int) -> bool:
         """Skip the runs before `until`; False if something has happened or none would be."""
-        if activity != self.ground.agenda.activity or until <= self.cron.after(base):
+        now = self.ground.agenda.activity_of(self._sees)
+        if activity != now or until <= self.cron.after(base):
             return False
         run = None if until == _NEVER else self.cron.from_(until)
-        self._sleep = Sleep(base, run, activity, self.ground.clock.now())
+        self._sleep = Sleep(base, run, self._sees, activity, self.ground.clock.now())
         self.progress.asleep_since = micros(base)
         self.message.ClearField("schedule_time")
         if run is not None:

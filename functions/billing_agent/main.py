@@ -22,7 +22,7 @@ def _vendors() -> Vendors:
 agent = Agent("billing_agent", _vendors)
 
 agent.effects("webhook_applies", effects.webhook, ChargebeeWebhookReceived)
-agent.polls("chargebee_sync", "*/1 * * * *", sync.sync)
+agent.polls("chargebee_sync", "*/1 * * * *", sync.sync, sees="chargebee")
 agent.polls("chargebee_compares", "0 3 * * *", sync.comparison)
 
 billing_agent = agent.function

@@ -93,9 +93,14 @@ class Agent:
 
         return declare
 
-    def polls(self, name: str, schedule: str, effect: Effect[Any, Any]) -> None:
-        """Declare that a vendor is asked by the clock; recording an answer twice is harmless."""
-        self.crons[name] = VendorCron(name, schedule, effect, self.vendors)
+    def polls(
+        self, name: str, schedule: str, effect: Effect[Any, Any], sees: str | None = None
+    ) -> None:
+        """Declare that a vendor is asked by the clock; recording an answer twice is harmless.
+
+        `sees` names the vendor when it finds nothing but what changed there.
+        """
+        self.crons[name] = VendorCron(name, schedule, effect, self.vendors, sees)
 
     def parks_dead_letters(self) -> None:
         """Declare that this function takes what Pub/Sub gave up on and parks it."""
@@ -202,10 +207,13 @@ class Agent:
         auth.require_service(request.headers, self.name, "scheduler")
         if name not in self.crons:
             raise NotFound("not-found", "There is no such cron.")
-        idle = self.crons[name].run(self.name)
+        cron = self.crons[name]
+        idle = cron.run(self.name)
         response = Response(status=204)
         if idle is not None:
             response.headers["X-Idle-Until"] = idle.until.isoformat() if idle.until else "never"
+            if cron.sees is not None:
+                response.headers["X-Idle-Unless"] = cron.sees
         return response
 
     def _serve_parked(self, request: Request, _: str) -> Response:

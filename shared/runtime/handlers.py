@@ -168,6 +168,7 @@ class Cron:
     name: str
     schedule: str
     handle: Callable[[Work], Idle | None]
+    sees: str | None = None
 
     def run(self, function: str) -> Idle | None:
         with committed(None, function, _cron_cause(self.name)) as work:
@@ -185,6 +186,7 @@ class VendorCron:
     schedule: str
     effect: Effect[Any, Any]
     vendors: Vendors
+    sees: str | None = None
 
     def run(self, function: str) -> Idle | None:
         cause = _cron_cause(self.name)

@@ -85,6 +85,30 @@ def test_request_to_the_functions_host_wakes_the_job(poll: Poll) -> None:
     assert poll.instants[1:] == [NEW_YEAR + timedelta(minutes=61)]
 
 
+def test_job_that_sees_one_source_sleeps_through_all_else(poll: Poll) -> None:
+    poll.loop.ground.agenda.touch("vendor")
+    poll.receiver.answer_with(204, **{"X-Idle-Until": "never", "X-Idle-Unless": "vendor"})
+    poll.client.create_job("poll", "* * * * *", poll.receiver.url)
+    poll.loop.advance(minutes=10)
+    ran = len(poll.receiver.requests)
+    poll.loop.ground.agenda.touch()
+    poll.loop.ground.clock.count_request()
+    poll.loop.advance(minutes=10)
+    assert len(poll.receiver.requests) == ran
+    poll.loop.ground.agenda.touch("vendor")
+    poll.loop.advance(minutes=10)
+    assert poll.instants[ran:] == [NEW_YEAR + timedelta(minutes=21)]
+
+
+def test_job_that_sees_what_never_tells_wakes_whatever_happens(poll: Poll) -> None:
+    poll.receiver.answer_with(204, **{"X-Idle-Until": "never", "X-Idle-Unless": "silent"})
+    poll.client.create_job("poll", "* * * * *", poll.receiver.url)
+    poll.loop.advance(minutes=10)
+    poll.loop.ground.agenda.touch()
+    poll.loop.advance(minutes=10)
+    assert poll.instants[-1] == NEW_YEAR + timedelta(minutes=11)
+
+
 def test_sleeping_job_runs_at_the_announced_instant(poll: Poll) -> None:
     poll.create("2030-01-05T08:00:30Z")
     poll.loop.advance(days=4, hours=8)

@@ -121,7 +121,7 @@ class Site:
             self.invoices_of[resource["subscription_id"]].append(resource["id"])
         table[resource["id"]] = resource
         self._put(kind, resource)
-        self.ground.agenda.touch()
+        self.ground.agenda.touch("chargebee")
         self.on_save(kind, resource)
 
     def note(self, kind: str, resource: Resource, **hidden: Any) -> None:
@@ -156,7 +156,7 @@ class Site:
         events = self.tables["event"]
         while (oldest := next(iter(events.values())))["occurred_at"] < now - _EVENT_LIFE:
             self.journal.delete(events.pop(oldest["id"])["_key"])
-        self.ground.agenda.touch()
+        self.ground.agenda.touch("chargebee")
         self.on_event(event, body)
 
     def _enter(self, event: Resource, body: bytes, key: str) -> None:
