@@ -11,6 +11,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Protocol
 
 import grpc
@@ -156,7 +157,7 @@ class Stream:
         )
 
     def _add(self, request: Message) -> None:
-        number = request.target_id or max(self._targets, default=0) + 1
+        number = request.target_id or next(n for n in count(1) if n not in self._targets)
         if number < 0:
             raise invalid("A target id must be positive.")
         if number in self._targets:
