@@ -11,7 +11,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parents[2] / "docs" / "emulators.md"
 BEGIN, END = "<!-- differences: begin -->", "<!-- differences: end -->"
-ENGINES = {"pubsub": "Pub/Sub", "firestore": "Firestore"}
+ENGINES = {"pubsub": "Pub/Sub", "firestore": "Firestore", "identity": "Identity Platform"}
+"""The titles, by the second word of a test file's name."""
 
 
 @dataclass(frozen=True, order=True)
@@ -62,8 +63,10 @@ def _texts(tree: ast.AST) -> Iterator[str]:
 def section() -> str:
     """The tables of the page, one for each engine that Google has an emulator of."""
     tables = []
-    for engine, title in ENGINES.items():
-        rows = [each for each in differences() if each.engine == engine]
+    found = differences()
+    for engine in sorted({each.engine for each in found}, key=list(ENGINES).index):
+        title = ENGINES[engine]
+        rows = [each for each in found if each.engine == engine]
         lines = [f"| {_cell(each.expected)} | {_cell(each.instead)} |" for each in rows]
         head = ["| documented, and so with ours | Google's emulator |", "|---|---|"]
         tables.append("\n".join([f"### {title}", "", *head, *lines]))
