@@ -177,7 +177,7 @@ class Reading:
             document = query.project(row)
             yield _RunQueryResponse(document=document, read_time=read_time, skipped_results=skipped)
             skipped = 0
-        last = _RunQueryResponse(read_time=read_time, skipped_results=skipped, done=True)
+        last = _RunQueryResponse(read_time=read_time, skipped_results=skipped)
         if rows:
             last.document.CopyFrom(query.project(rows[-1]))
         if explain:
