@@ -13,6 +13,8 @@ PROJECT = "clinicloop-local"
 TOOLKIT = "/identitytoolkit.googleapis.com"
 PASSWORD = "correct horse"
 EMAIL = "jane@example.org"
+OTHER_EMAIL = "ann@example.org"
+OWNER = {"Authorization": "Bearer owner"}
 NUMBER = "+15555550100"
 OTHER = "+15555550101"
 
@@ -40,7 +42,7 @@ class IdentityClient:
             method,
             f"{TOOLKIT}/{version}/projects/{PROJECT}/{path}",
             json=body,
-            headers={"Authorization": "Bearer owner"},
+            headers=OWNER,
         )
         assert response.status_code == 200, response.text
         return response.json()
@@ -66,11 +68,16 @@ class IdentityClient:
             "code": self.code(session["sessionInfo"]),
         }
 
+    def sign_up(self, email: str = EMAIL, **fields: Any) -> dict[str, Any]:
+        answer = self.call("signUp", email=email, password=PASSWORD, **fields)
+        assert answer.status_code == 200, answer.text
+        signed: dict[str, Any] = answer.json()
+        return signed
+
     def person(self, email: str = EMAIL, **fields: Any) -> dict[str, Any]:
         """A person with a verified address, signed in by password."""
-        signed_up = self.call("signUp", email=email, password=PASSWORD, **fields).json()
-        self.admin("accounts:update", localId=signed_up["localId"], emailVerified=True)
-        signed: dict[str, Any] = signed_up
+        signed = self.sign_up(email, **fields)
+        self.admin("accounts:update", localId=signed["localId"], emailVerified=True)
         return signed
 
     def sign_in(self, email: str = EMAIL, **fields: Any) -> dict[str, Any]:
@@ -78,6 +85,19 @@ class IdentityClient:
         assert answer.status_code == 200, answer.text
         signed: dict[str, Any] = answer.json()
         return signed
+
+    def code_for(self, request_type: str, **body: Any) -> str:
+        """The code of a link that an administrator gets in place of an e-mail."""
+        told = self.admin(
+            "accounts:sendOobCode", requestType=request_type, returnOobLink=True, **body
+        )
+        return str(told["oobCode"])
+
+    def protect_addresses(self, on: bool) -> None:
+        """Turn the project's e-mail enumeration protection on or off."""
+        change = {"emailPrivacyConfig": {"enableImprovedEmailPrivacy": on}}
+        path = f"/emulator/v1/projects/{PROJECT}/config"
+        self.http.patch(path, json=change).raise_for_status()
 
     def refresh(self, token: str) -> httpx.Response:
         form = {"grant_type": "refresh_token", "refresh_token": token}
@@ -180,6 +200,12 @@ class FactorClient(IdentityClient):
         assert response.status_code == 200, response.text
         body: dict[str, Any] = response.json()
         return body
+
+
+def claims_in(token: str) -> dict[str, Any]:
+    """What a token says, whoever signed it, or nobody."""
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims
 
 
 def refusal(response: httpx.Response) -> str:

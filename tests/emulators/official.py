@@ -1,5 +1,9 @@
-"""Google's own emulators as a reference, on machines that happen to have them and Java."""
+"""Google's own emulators as a reference, on machines that happen to have them.
 
+Pub/Sub's and Firestore's need Java and gcloud's components, Identity Platform's the Firebase CLI.
+"""
+
+import json
 import os
 import shutil
 import socket
@@ -8,9 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGTERM
+
+import httpx
 
 _READY_SECONDS = 60
-_PROGRAMS = {
+_JARS = {
     "pubsub": ("pubsub-emulator/lib/cloud-pubsub-emulator-*.jar", ["-jar"], []),
     "firestore": (
         "cloud-firestore-emulator/cloud-firestore-emulator.jar",
@@ -21,13 +28,13 @@ _PROGRAMS = {
 
 
 class NotInstalled(Exception):
-    """The emulator or Java is not on this machine; the message says which."""
+    """The emulator, or what it runs on, is not on this machine; the message says which."""
 
 
 def jar(engine: str) -> Path:
     """Where the official emulator of `engine` is; raises `NotInstalled`."""
     for platform in _platforms():
-        for found in sorted(platform.glob(_PROGRAMS[engine][0])):
+        for found in sorted(platform.glob(_JARS[engine][0])):
             return found
     raise NotInstalled(f"Google's {engine} emulator is not installed")
 
@@ -44,28 +51,38 @@ def _platforms() -> Iterator[Path]:
 def official(engine: str, folder: Path) -> Iterator[str]:
     """The address of a started official emulator; `folder` gets its log. Stopped afterwards.
 
-    Raises `NotInstalled`, and `TimeoutError` when it does not listen within a minute.
+    Raises `NotInstalled`, and `TimeoutError` when it does not answer within a minute.
     """
-    java = shutil.which("java")
-    if java is None:
-        raise NotInstalled("Java is not installed")
-    _, before, after = _PROGRAMS[engine]
-    program = [java, *before, str(jar(engine)), *after]
     port = _free_port()
+    program = _firebase(folder, port) if engine == "identity" else _java(engine, port)
     with (folder / f"official-{engine}.log").open("wb") as log:
         process = subprocess.Popen(
-            [*program, "--host=127.0.0.1", f"--port={port}"],
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            env=os.environ,
+            program, stdout=log, stderr=log, cwd=folder, env=os.environ, start_new_session=True
         )
     try:
         _wait_for(port, process)
         yield f"127.0.0.1:{port}"
     finally:
-        process.kill()
+        os.killpg(process.pid, SIGTERM)
         process.wait(20)
+
+
+def _java(engine: str, port: int) -> list[str]:
+    java = shutil.which("java")
+    if java is None:
+        raise NotInstalled("Java is not installed")
+    _, before, after = _JARS[engine]
+    return [java, *before, str(jar(engine)), *after, "--host=127.0.0.1", f"--port={port}"]
+
+
+def _firebase(folder: Path, port: int) -> list[str]:
+    firebase = shutil.which("firebase")
+    if firebase is None:
+        raise NotInstalled("the Firebase CLI is not installed")
+    parts: dict[str, dict[str, int | bool]] = {"auth": {"port": port}, "ui": {"enabled": False}}
+    parts |= {name: {"port": _free_port()} for name in ("hub", "logging")}
+    (folder / "firebase.json").write_text(json.dumps({"emulators": parts}))
+    return [firebase, "emulators:start", "--only", "auth", "--project", "clinicloop-local"]
 
 
 def _free_port() -> int:
@@ -78,9 +95,10 @@ def _free_port() -> int:
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"the official emulator did not listen on {port}")
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/")
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    raise TimeoutError(f"the official emulator did not answer on {port}")

@@ -17,8 +17,10 @@ import pytest
 
 from emulators.engine import HOST, Engine, Ground
 from emulators.firestore import Firestore
+from emulators.identity import Identity
 from emulators.pubsub import PubSub
 from tests.emulators.conftest import Loop
+from tests.emulators.identity_client import PROJECT, IdentityClient
 from tests.emulators.official import NotInstalled, official
 
 StartEngine = Callable[[Callable[[Ground], Engine]], tuple[Engine, int]]
@@ -79,3 +81,14 @@ def pubsub_target(request: pytest.FixtureRequest) -> Target:
 @pytest.fixture(params=["local", "official"])
 def firestore_target(request: pytest.FixtureRequest) -> Target:
     return _target(request, "firestore", Firestore)
+
+
+@pytest.fixture(params=["local", "official"])
+def identity(request: pytest.FixtureRequest) -> Iterator[IdentityClient]:
+    """A client of an emulator without accounts, with e-mail enumeration protection."""
+    target = _target(request, "identity", Identity)
+    client = IdentityClient(int(target.address.rpartition(":")[2]))
+    client.http.delete(f"/emulator/v1/projects/{PROJECT}/accounts").raise_for_status()
+    client.protect_addresses(True)
+    yield client
+    client.http.close()
