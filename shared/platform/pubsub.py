@@ -3,7 +3,7 @@
 import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from shared.platform.outbox import Letter
@@ -52,19 +52,22 @@ class PubSubPublisher:
         """Answers the `seq` of the accepted ones.
 
         Pub/Sub wants one request per ordering key, so the requests of a batch are under way
-        together; of one key there is never more than one.
+        together; of one key there is never more than one. The last is made in this thread: grpc
+        gives one under way elsewhere a thread of its own.
         """
         from grpc import RpcError
 
         queues: dict[tuple[str, str], list[Letter]] = defaultdict(list)
         for letter in letters:
             queues[letter.topic, letter.ordering_key].append(letter)
-        requests = [(queue[:_MOST_MESSAGES], _start(*key, queue)) for key, queue in queues.items()]
+        *others, last = [(*key, queue[:_MOST_MESSAGES]) for key, queue in queues.items()]
+        calls = [(one[-1], _start(_publish().future, *one).result) for one in others]
+        calls.insert(0, (last[-1], partial(_start, _publish(), *last)))
         accepted: list[int] = []
         refused: Counter[str] = Counter()
-        for queue, request in requests:
+        for queue, answered in calls:
             try:
-                request.result()
+                answered()
                 accepted += [letter.seq for letter in queue]
             except RpcError as error:
                 refused[str(error.code().name)] += len(queue)
@@ -73,15 +76,15 @@ class PubSubPublisher:
         return accepted
 
 
-def _start(topic: str, ordering_key: str, queue: Sequence[Letter]) -> Any:
-    """Put one request under way; answers its future."""
+def _start(call: Any, topic: str, ordering_key: str, queue: Sequence[Letter]) -> Any:
+    """Make one request by `call`."""
     from google.api_core.gapic_v1.routing_header import to_grpc_metadata
     from google.pubsub_v1.types import PublishRequest
 
     path = f"projects/{load(PubSubSettings).google_cloud_project}/topics/{topic}"
     request = PublishRequest.pb()(topic=path)
-    for letter in queue[:_MOST_MESSAGES]:
+    for letter in queue:
         message = request.messages.add(data=letter.payload.encode(), ordering_key=ordering_key)
         message.attributes.update(letter.attributes)
     metadata = [to_grpc_metadata((("topic", path),))]  # type: ignore[no-untyped-call]
-    return _publish().future(request, timeout=_TIMEOUT, metadata=metadata)
+    return call(request, timeout=_TIMEOUT, metadata=metadata)

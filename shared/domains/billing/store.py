@@ -290,11 +290,10 @@ def cursors(work: Work) -> dict[str, datetime]:
     return {row.resource: row.changed_until for row in rows}
 
 
-def move_cursor(name: str, changed_until: datetime, work: Work) -> None:
+def move_cursors(names: Iterable[str], changed_until: datetime, work: Work) -> None:
     """Cursors only move forward."""
-    new = insert(sync_cursors).values(
-        resource=str(name), changed_until=changed_until, updated_at=work.now
-    )
+    rest = {"changed_until": changed_until, "updated_at": work.now}
+    new = insert(sync_cursors).values([{"resource": str(name)} | rest for name in names])
     moved = new.on_conflict_do_update(
         index_elements=["resource"],
         set_={"changed_until": new.excluded.changed_until, "updated_at": work.now},

@@ -82,8 +82,7 @@ def _record_sync(outcome: tuple[Span, Reports], _: None, work: Work) -> Idle | N
     span, reports = outcome
     applied = service.apply(reports, work)
     strays = _keep_strays(applied, reports, work)
-    for resource in _READ:
-        store.move_cursor(resource, span.started, work)
+    store.move_cursors(_READ, span.started, work)
     return None if applied.newer or strays else Idle()
 
 
@@ -142,9 +141,8 @@ def _record_comparison(outcome: tuple[Night, Reports], _: None, work: Work) -> I
             found += _tell(clinic, store.save_drifts(drifts, work), work)
     applied = service.apply(reports, work)
     strays = _keep_strays(applied, reports, work)
-    store.move_cursor(_COMPARED, night.started, work)
-    if night.since is None:
-        store.move_cursor(_COMPARED_WHOLE, night.started, work)
+    compared = (_COMPARED,) if night.since is not None else (_COMPARED, _COMPARED_WHOLE)
+    store.move_cursors(compared, night.started, work)
     return None if found or applied.newer or strays else Idle()
 
 
