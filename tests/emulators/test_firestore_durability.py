@@ -1,7 +1,6 @@
 """No acknowledged write is lost when the process of the engine is killed."""
 
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,44 +8,19 @@ from pathlib import Path
 
 from google.api_core import exceptions
 
-from tests.emulators.firestore_client import Client, client_at
-
-ENGINE = """
-import asyncio, pathlib, sys
-from random import Random
-from emulators.agenda import Agenda
-from emulators.clock import VirtualClock
-from emulators.engine import Ground
-from emulators.faults import Faults
 from emulators.firestore import Firestore
-from emulators.journal import Journal
-from emulators.tokens import TokenIssuer
-
-async def main(folder):
-    clock = VirtualClock(folder / "clock")
-    tokens = TokenIssuer(clock, Journal(None, "tokens"))
-    ground = Ground(clock, Agenda(clock), Faults(clock, Random(1)), tokens, Random(1), folder)
-    print(await Firestore(ground).start(), flush=True)
-    await asyncio.Event().wait()
-
-asyncio.run(main(pathlib.Path(sys.argv[1])))
-"""
+from tests.emulators.engine_process import engine_process
+from tests.emulators.firestore_client import Client, client_at
 
 
 @contextmanager
 def process(folder: Path) -> Iterator[tuple[Client, "subprocess.Popen[bytes]"]]:
     """An engine over `folder` in a process of its own, and a client of it; killed at the end."""
-    with subprocess.Popen(
-        [sys.executable, "-c", ENGINE, str(folder)],
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    ) as started:
-        assert started.stdout is not None
-        try:
-            with client_at(int(started.stdout.readline())) as client:
-                yield client, started
-        finally:
-            started.kill()
+    with (
+        engine_process(Firestore, folder) as (port, started),
+        client_at(port) as client,
+    ):
+        yield client, started
 
 
 def test_killed_engine_has_every_acknowledged_write(tmp_path: Path) -> None:

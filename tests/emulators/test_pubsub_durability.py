@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from google.pubsub_v1.services.schema_service.transports import SchemaServiceGrp
 
 from emulators.pubsub import PubSub
 from tests.emulators.conftest import Loop
+from tests.emulators.engine_process import engine_process
 from tests.emulators.pubsub_cloud import (
     PROJECT,
     SUBSCRIPTION,
@@ -208,44 +207,15 @@ def test_policies_and_schemas_survive_a_restart(
             cloud.publisher.publish(TOPIC, b"{}").result(timeout=10)
 
 
-KILLED = """
-import asyncio, pathlib, sys
-from random import Random
-from emulators.agenda import Agenda
-from emulators.clock import VirtualClock
-from emulators.engine import Ground
-from emulators.faults import Faults
-from emulators.journal import Journal
-from emulators.pubsub import PubSub
-from emulators.tokens import TokenIssuer
-
-async def main(folder):
-    clock = VirtualClock(folder / "clock")
-    tokens = TokenIssuer(clock, Journal(None, "tokens"))
-    ground = Ground(clock, Agenda(clock), Faults(clock, Random(1)), tokens, Random(1), folder)
-    print(await PubSub(ground).start(), flush=True)
-    await asyncio.Event().wait()
-
-asyncio.run(main(pathlib.Path(sys.argv[1])))
-"""
-
-
 def test_acknowledged_publish_survives_a_kill(
-    durable: Loop, monkeypatch: pytest.MonkeyPatch
+    durable: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(durable.ground.folder)],
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        assert process.stdout is not None
-        try:
-            port = int(process.stdout.readline())
-            with clients(port, monkeypatch) as (publisher, subscriber):
-                publisher.create_topic(name=TOPIC)
-                subscriber.create_subscription(name=SUBSCRIPTION, topic=TOPIC)
-                published = publisher.publish(TOPIC, b"kept").result(timeout=10)
-        finally:
-            process.kill()
+    with (
+        engine_process(PubSub, tmp_path / "state") as (port, _),
+        clients(port, monkeypatch) as (publisher, subscriber),
+    ):
+        publisher.create_topic(name=TOPIC)
+        subscriber.create_subscription(name=SUBSCRIPTION, topic=TOPIC)
+        published = publisher.publish(TOPIC, b"kept").result(timeout=10)
     with running(durable, monkeypatch) as cloud:
         assert [each.message.message_id for each in cloud.pull()] == [published]
