@@ -13,13 +13,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from shared.domains.billing.model import RawObject, Resource
 from shared.domains.contracts.ports import SubscriptionFacts
-from shared.integrations.chargebee_http import lend_client
+from shared.integrations.chargebee_http import lend_client, raw_page
 from shared.integrations.vendor_call import by_status, calling
 from shared.kernel.errors import Invalid, Unauthenticated, VendorError, VendorUnavailable
 from shared.kernel.ids import ContractId
@@ -150,11 +150,11 @@ class Chargebee:
         more: dict[str, Any] = {}
         while True:
             with calling(_VENDOR, _translate):
-                answer = ask(more)
-            found += [getattr(row, resource.value).raw_data for row in answer.list]
-            if not answer.next_offset:
+                page, offset = raw_page(partial(ask, more), resource.value)
+            found += page
+            if not offset:
                 return found
-            more = {"offset": answer.next_offset}
+            more = {"offset": offset}
 
     def retrieve(self, resource: Resource, vendor_id: str) -> RawObject | None:
         with calling(_VENDOR, _translate):
