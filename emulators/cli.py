@@ -238,6 +238,8 @@ def state(
     for name, rows in found.items():
         if isinstance(rows, list):
             table.add_row(name.replace("_", " "), str(len(rows)))
+    skipped = sum(job["skipped"] for job in found["jobs"])
+    table.add_row("runs of jobs skipped, nothing to see", str(skipped))
     Console().print(table)
 
 

@@ -159,6 +159,7 @@ def test_state_shows_what_there_is(here: Path) -> None:
     shown = run(here, "state")
     assert shown.returncode == 0
     assert "dead letters" in shown.stdout
+    assert "skipped, nothing to see" in shown.stdout
 
 
 def test_without_a_cloud_a_command_says_how_to_start_one(tmp_path: Path) -> None:
