@@ -6,11 +6,12 @@ from typing import Any
 import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from emulators import rsa_keys
 from emulators.clock import VirtualClock, micros
 from emulators.journal import Journal
+from emulators.rsa_keys import RsaKey
 
 GOOGLE_ISSUER = "https://accounts.google.com"
 _LIFE = timedelta(hours=1)
@@ -19,29 +20,25 @@ _LIFE = timedelta(hours=1)
 class TokenIssuer:
     """Signs RS256 tokens with one key whose certificate it publishes.
 
-    Times in tokens are virtual. The key lives in the journal, so tokens outlast a restart.
+    Times in tokens are virtual. The key lives in the journal, so tokens outlast a restart; where
+    there is none yet, it is `key`, or else a new one.
     """
 
-    def __init__(self, clock: VirtualClock, journal: Journal) -> None:
+    def __init__(self, clock: VirtualClock, journal: Journal, key: RsaKey | None = None) -> None:
         self._clock = clock
         self._oidc: dict[tuple[str, str], tuple[str, int]] = {}
         kept = dict(journal.items("key/"))
-        if "key/private" not in kept:
-            key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-            kept["key/private"] = key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            kept["key/certificate"] = _certificate(key)
-            for name, value in kept.items():
-                journal.put(name, value)
-        private = serialization.load_pem_private_key(kept["key/private"], password=None)
-        if not isinstance(private, rsa.RSAPrivateKey):
-            raise TypeError("the journal holds a key of another kind")
-        self._key = private
-        self._certificate = kept["key/certificate"].decode()
-        digest = x509.load_pem_x509_certificate(kept["key/certificate"])
+        if kept:
+            self._key = rsa_keys.read(kept["key/private"])
+            certificate = kept["key/certificate"]
+        else:
+            self._key = key or rsa_keys.new_key()
+            certificate = _certificate(self._key)
+            with journal.batch():
+                journal.put("key/private", rsa_keys.written(self._key))
+                journal.put("key/certificate", certificate)
+        self._certificate = certificate.decode()
+        digest = x509.load_pem_x509_certificate(certificate)
         self.key_id = digest.fingerprint(hashes.SHA1()).hex()  # noqa: S303 -- a name, as Google's
 
     def certificates(self) -> dict[str, str]:
@@ -73,7 +70,7 @@ class TokenIssuer:
         return token
 
 
-def _certificate(key: rsa.RSAPrivateKey) -> bytes:
+def _certificate(key: RsaKey) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "clinicloop-local-cloud")])
     certificate = (
         x509.CertificateBuilder()

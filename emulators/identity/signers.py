@@ -14,8 +14,9 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import padding
 
+from emulators import rsa_keys
 from emulators.identity.accounts import RESERVED_CLAIMS
 from emulators.identity.directory import Directory
 from emulators.identity.people import active
@@ -23,6 +24,7 @@ from emulators.identity.routing import EMULATOR, Access, Call, Route, for_people
 from emulators.identity.sessions import LIFE, FirstFactor, decoded, key_id
 from emulators.identity.wire import Refused
 from emulators.journal import Journal
+from emulators.rsa_keys import RsaKey
 
 AUDIENCE = (
     "https://identitytoolkit.googleapis.com/google.identity.identitytoolkit.v1.IdentityToolkit"
@@ -50,18 +52,16 @@ class ServiceAccountKey:
         self._journal = journal
 
     @cached_property
-    def private(self) -> rsa.RSAPrivateKey:
+    def private(self) -> RsaKey:
         for _, kept in self._journal.items("service-account-key"):
-            key = serialization.load_pem_private_key(kept, password=None)
-            if isinstance(key, rsa.RSAPrivateKey):
-                return key
-        made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._journal.put("service-account-key", _pem(made))
+            return rsa_keys.read(kept)
+        made = rsa_keys.new_key()
+        self._journal.put("service-account-key", rsa_keys.written(made))
         return made
 
     @property
     def pem(self) -> str:
-        return _pem(self.private).decode()
+        return rsa_keys.written(self.private).decode()
 
     @cached_property
     def id(self) -> str:
@@ -72,14 +72,6 @@ class ServiceAccountKey:
         digest = hashes.Hash(hashes.SHA256())
         digest.update(public)
         return digest.finalize().hex()[:40]
-
-
-def _pem(key: rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
 
 
 class Signers:

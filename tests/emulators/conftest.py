@@ -16,6 +16,7 @@ from emulators.clock import VirtualClock
 from emulators.engine import Engine, Ground
 from emulators.faults import Faults
 from emulators.journal import Journal
+from emulators.rsa_keys import RsaKey, new_key
 from emulators.tokens import TokenIssuer
 
 T = TypeVar("T")
@@ -41,8 +42,14 @@ class Loop:
         self.run(self.ground.agenda.advance(target, 20), timeout=60)
 
 
+@pytest.fixture(scope="session")
+def signing_key() -> RsaKey:
+    """The key of all engines in memory: to make one takes longer than most tests."""
+    return new_key()
+
+
 @pytest.fixture
-def make_loop(tmp_path: Path) -> Iterator[Callable[..., Loop]]:
+def make_loop(tmp_path: Path, signing_key: RsaKey) -> Iterator[Callable[..., Loop]]:
     """Make loops with a ground each: `make_loop()` in memory, `make_loop(folder)` durable."""
     made: list[tuple[Loop, threading.Thread]] = []
 
@@ -57,7 +64,9 @@ def make_loop(tmp_path: Path) -> Iterator[Callable[..., Loop]]:
                 clock=clock,
                 agenda=Agenda(clock),
                 faults=Faults(clock, Random(7)),
-                tokens=TokenIssuer(clock, Journal(folder, "tokens")),
+                tokens=TokenIssuer(
+                    clock, Journal(folder, "tokens"), None if folder else signing_key
+                ),
                 random=Random(7),
                 folder=folder,
             )
