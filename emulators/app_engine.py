@@ -28,7 +28,7 @@ from emulators.http_target import (
     method_of,
     sendable,
 )
-from emulators.unary import invalid
+from emulators.refusals import invalid
 
 ADDRESS = "APP_ENGINE_EMULATOR_HOST"
 DEADLINES = (timedelta(seconds=15), timedelta(hours=24, seconds=15))

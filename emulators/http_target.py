@@ -19,7 +19,8 @@ from google.cloud.tasks_v2 import HttpMethod
 from yarl import URL
 
 from emulators.engine import Ground
-from emulators.unary import invalid, span
+from emulators.refusals import invalid
+from emulators.wire_times import span
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 HTTP_DEADLINES = (timedelta(seconds=15), timedelta(minutes=30))

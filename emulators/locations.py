@@ -4,7 +4,9 @@ from typing import Any
 
 from google.cloud.location import locations_pb2
 
-from emulators.unary import Methods, handlers, invalid, not_found, page
+from emulators.paging import page
+from emulators.refusals import invalid, not_found
+from emulators.unary import Methods, handlers
 
 _REGIONS = (
     "asia-east1",
@@ -45,9 +47,7 @@ def locations_service() -> Any:
 def list_locations(request: Any) -> Any:
     project = _project(request.name)
     names = [f"projects/{project}/locations/{region}" for region in _REGIONS]
-    cut, token = page(
-        names, str, request.page_size, request.page_token, len(names), scope=request.name
-    )
+    cut, token = page(names, request, len(names))
     return _pb2.ListLocationsResponse(
         locations=[_location(name) for name in cut], next_page_token=token
     )

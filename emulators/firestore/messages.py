@@ -9,6 +9,8 @@ import grpc
 from google.cloud.firestore_v1 import types
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from emulators.refusals import Refused
+
 Message: TypeAlias = Any
 """A raw protobuf message; the parameter's name says which."""
 
@@ -19,19 +21,6 @@ Write: Any = types.Write.pb()
 Cursor: Any = types.Cursor.pb()
 StructuredQuery: Any = types.StructuredQuery.pb()
 ListenResponse: Any = types.ListenResponse.pb()
-
-
-class Refused(Exception):
-    """A call is answered with this gRPC status."""
-
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
-def invalid(message: str) -> Refused:
-    return Refused(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def aborted(message: str) -> Refused:

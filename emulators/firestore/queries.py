@@ -6,7 +6,7 @@ from itertools import count, islice
 
 from emulators.firestore.documents import Documents, Version
 from emulators.firestore.filters import equality_fields, inequality_fields, predicate
-from emulators.firestore.messages import Cursor, Document, Message, StructuredQuery, Value, invalid
+from emulators.firestore.messages import Cursor, Document, Message, StructuredQuery, Value
 from emulators.firestore.names import (
     NAME,
     FieldPath,
@@ -27,6 +27,7 @@ from emulators.firestore.values import (
     number_value,
 )
 from emulators.firestore.values import select as select_fields
+from emulators.refusals import invalid
 
 _DESCENDING = StructuredQuery.DESCENDING
 _MOST_AGGREGATIONS = 5

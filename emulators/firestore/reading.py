@@ -11,15 +11,7 @@ from google.protobuf.message import DecodeError
 
 from emulators.firestore.documents import Documents, Version
 from emulators.firestore.explain import analysis, plan
-from emulators.firestore.messages import (
-    Cursor,
-    Document,
-    Message,
-    Refused,
-    StructuredQuery,
-    invalid,
-    timestamp,
-)
+from emulators.firestore.messages import Cursor, Document, Message, StructuredQuery, timestamp
 from emulators.firestore.names import (
     check_database,
     check_document,
@@ -30,6 +22,7 @@ from emulators.firestore.names import (
 from emulators.firestore.queries import Query, aggregate, check_partitionable, partition
 from emulators.firestore.transactions import Transaction, Transactions
 from emulators.firestore.values import select
+from emulators.refusals import Refused, invalid
 
 _PAGE = 300
 _DESCENDING = StructuredQuery.DESCENDING

@@ -1,7 +1,6 @@
 """The Firestore engine: google.firestore.v1.Firestore over gRPC."""
 
 import asyncio
-import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,14 +14,14 @@ from emulators.clock import from_micros
 from emulators.engine import Ground, GrpcServer
 from emulators.firestore.documents import Change, Documents
 from emulators.firestore.listen import Streams
-from emulators.firestore.messages import Message, Refused
+from emulators.firestore.messages import Message
 from emulators.firestore.names import relative
 from emulators.firestore.reading import Reading
 from emulators.firestore.transactions import Transactions
 from emulators.firestore.values import plain
 from emulators.firestore.writing import Writing
+from emulators.refusals import Refused, end_call
 
-log = logging.getLogger(__name__)
 _SERVICE = "google.firestore.v1.Firestore"
 _RECENT = 200
 _FAREWELL = 0.5  # real seconds to tell listening clients that the service goes away
@@ -153,13 +152,8 @@ def _unary(method: str, answer: Callable[[Message], Awaitable[Message]]) -> _Han
     async def call(request: Message, context: _Context) -> Message:
         try:
             return await answer(request)
-        except Refused as refusal:
-            await context.abort(refusal.code, refusal.message)
-        except grpc.aio.AbortError:
-            raise
-        except Exception:
-            log.exception("%s failed", method)
-            await context.abort(grpc.StatusCode.INTERNAL, "Internal error.")
+        except Exception as error:  # noqa: BLE001 -- the caller is told a status
+            await end_call(error, method, context)
 
     return grpc.unary_unary_rpc_method_handler(call, _request(method).FromString, _serialized)
 
@@ -171,13 +165,8 @@ def _stream(
         try:
             async for response in answer(request):
                 yield response
-        except Refused as refusal:
-            await context.abort(refusal.code, refusal.message)
-        except grpc.aio.AbortError:
-            raise
-        except Exception:
-            log.exception("%s failed", method)
-            await context.abort(grpc.StatusCode.INTERNAL, "Internal error.")
+        except Exception as error:  # noqa: BLE001 -- the caller is told a status
+            await end_call(error, method, context)
 
     factory: Any = grpc.unary_stream_rpc_method_handler
     if requests:

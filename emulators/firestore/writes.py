@@ -9,11 +9,9 @@ from emulators.firestore.documents import Documents, Effect, Version
 from emulators.firestore.messages import (
     Document,
     Message,
-    Refused,
     Value,
     WriteResult,
     instant_of,
-    invalid,
     timestamp,
 )
 from emulators.firestore.names import NAME, FieldPath, check_document, field_path, is_reserved
@@ -28,6 +26,7 @@ from emulators.firestore.values import (
     number_value,
     put,
 )
+from emulators.refusals import Refused, invalid
 
 _REQUEST_TIME = 1
 _HIGHEST, _LOWEST = (1 << 63) - 1, -(1 << 63)

@@ -11,6 +11,7 @@ from emulators.pubsub.push import Pusher
 from emulators.pubsub.resources import Broker
 from emulators.pubsub.streams import Arrivals
 from emulators.pubsub.subscriber import Subscriber
+from emulators.unary import handlers
 
 __all__ = ["Delivery", "PubSub"]
 
@@ -35,13 +36,13 @@ class PubSub:
         self._arrivals.notify(subscription)
 
     async def start(self, port: int = 0) -> int:
-        handlers = [
+        services = [
             Publisher(self._broker).handler(),
             Subscriber(self._broker, self._arrivals).handler(),
             self._broker.schemas.handler(),
-            self._broker.policies.handler(),
+            handlers("google.iam.v1.IAMPolicy", self._broker.policies.methods()),
         ]
-        bound = await self._server.start(handlers, port)
+        bound = await self._server.start(services, port)
         self._running = True
         for subscription in self._broker.subscriptions.values():
             self._wake(subscription)

@@ -2,8 +2,8 @@
 
 import grpc
 
+from emulators.paging import page
 from emulators.pubsub import rules
-from emulators.pubsub.paging import page
 from emulators.pubsub.resources import Broker
 from emulators.pubsub.wire import Empty, Proto, Topic, message_class, unary
 
@@ -71,7 +71,7 @@ class Publisher:
     def list_topics(self, request: Proto) -> Proto:
         rules.check_project(request.project)
         mine = (name for name in self._broker.topics if name.startswith(f"{request.project}/"))
-        names, token = page(mine, request)
+        names, token = page(mine, request, rules.MOST_LISTED)
         return message_class("ListTopicsResponse")(
             topics=[self._broker.topics[name] for name in names], next_page_token=token
         )
@@ -79,7 +79,7 @@ class Publisher:
     def list_topic_subscriptions(self, request: Proto) -> Proto:
         self._broker.topic(request.topic)
         mine = (each.name for each in self._broker.subscriptions_of(request.topic))
-        names, token = page(mine, request)
+        names, token = page(mine, request, rules.MOST_LISTED)
         return message_class("ListTopicSubscriptionsResponse")(
             subscriptions=names, next_page_token=token
         )
@@ -87,7 +87,7 @@ class Publisher:
     def list_topic_snapshots(self, request: Proto) -> Proto:
         self._broker.topic(request.topic)
         mine = (each.config.name for each in self._broker.archive.of(request.topic))
-        names, token = page(mine, request)
+        names, token = page(mine, request, rules.MOST_LISTED)
         return message_class("ListTopicSnapshotsResponse")(snapshots=names, next_page_token=token)
 
     def delete_topic(self, request: Proto) -> Proto:

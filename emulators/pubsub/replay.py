@@ -2,21 +2,14 @@
 
 from datetime import timedelta
 
+from emulators.paging import page
 from emulators.pubsub import rules
 from emulators.pubsub.delivery import Subscription
 from emulators.pubsub.history import SNAPSHOT_LIFE
-from emulators.pubsub.paging import page
 from emulators.pubsub.resources import Broker
-from emulators.pubsub.wire import (
-    Empty,
-    Handler,
-    Proto,
-    Snapshot,
-    invalid,
-    message_class,
-    unary,
-    unmet,
-)
+from emulators.pubsub.wire import Empty, Proto, Snapshot, message_class, unary, unmet
+from emulators.refusals import invalid
+from emulators.unary import Handler
 
 
 class Replay:
@@ -53,7 +46,9 @@ class Replay:
     def list_snapshots(self, request: Proto) -> Proto:
         rules.check_project(request.project)
         known = self._broker.archive.snapshots
-        names, token = page((n for n in known if n.startswith(f"{request.project}/")), request)
+        names, token = page(
+            (n for n in known if n.startswith(f"{request.project}/")), request, rules.MOST_LISTED
+        )
         return message_class("ListSnapshotsResponse")(
             snapshots=[known[name].config for name in names], next_page_token=token
         )

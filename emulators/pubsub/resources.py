@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from emulators.engine import Ground
+from emulators.iam import Policies
 from emulators.pubsub import rules
 from emulators.pubsub.archive import Archive
 from emulators.pubsub.deliveries import Delivery, DeliveryLog, Outcome
 from emulators.pubsub.delivery import Standing, Subscription
 from emulators.pubsub.disturbances import Disturbances
 from emulators.pubsub.expiration import Expirations
-from emulators.pubsub.iam import Policies
 from emulators.pubsub.messages import Message, timestamp_text
 from emulators.pubsub.schemas import DELETED_SCHEMA, Schemas
 from emulators.pubsub.wire import Proto, Topic, already_exists, not_found
@@ -40,7 +40,7 @@ class Broker:
         self._wake = wake
         self._by_topic: dict[str, list[Subscription]] = {}
         self._journal = ground.journal("pubsub")
-        self.policies = Policies(self._journal, self._exists)
+        self.policies = Policies(self._journal, rules.check_resource, self._exists)
         self.schemas = Schemas(ground, self._journal, self._leave_schema)
         self.expirations = Expirations(self.agenda, self.delete_subscription)
         self.archive = Archive(self.agenda, self._journal, self._retention, self.policies.forget)

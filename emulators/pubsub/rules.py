@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from emulators.pubsub.filters import InvalidFilter, compile_filter
-from emulators.pubsub.wire import Proto, invalid, unsupported
+from emulators.pubsub.wire import Proto, unsupported
+from emulators.refusals import invalid
 
 DELETED_TOPIC = "_deleted-topic_"
 DEFAULT_ACK_SECONDS = 10
@@ -20,6 +21,7 @@ LEAST_RETENTION = timedelta(minutes=10)
 DEFAULT_EXPIRATION = timedelta(days=31)
 DEFAULT_BACKOFF = (10, 600)
 MOST_MESSAGES = 1000
+MOST_LISTED = 1000
 MOST_BYTES = 10 << 20
 MOST_ACK_BYTES = 512 << 10
 MOST_LABELS = 64
@@ -29,6 +31,7 @@ _NAMES = {
     kind: re.compile(rf"projects/[^/]+/{kind}/{_ID}")
     for kind in ("topics", "subscriptions", "snapshots", "schemas")
 }
+_RESOURCE = re.compile(rf"projects/[^/]+/({'|'.join(_NAMES)})/[^/]+")
 _PROJECT = re.compile(r"projects/[^/]+")
 _ACK_ID = re.compile(r"[0-9a-f]{8}-\d+-\d+-\d+")
 
@@ -70,6 +73,12 @@ def check_name(kind: str, name: str) -> None:
             "https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names "
             "for more information."
         )
+
+
+def check_resource(name: str) -> None:
+    """Refuse what names no resource that can have an IAM policy."""
+    if not _RESOURCE.fullmatch(name):
+        raise invalid(f"Invalid resource name given (name={name}).")
 
 
 def check_project(name: str) -> None:

@@ -10,21 +10,21 @@ import grpc
 
 from emulators.engine import Ground
 from emulators.journal import Journal
+from emulators.paging import page
 from emulators.pubsub import rules
 from emulators.pubsub.avro import Avro, InvalidAvro, parse
-from emulators.pubsub.paging import page
 from emulators.pubsub.protobuf import InvalidProtobuf, Protobuf
 from emulators.pubsub.wire import (
     Empty,
     Proto,
     Schema,
     already_exists,
-    invalid,
     message_class,
     not_found,
     unary,
     unsupported,
 )
+from emulators.refusals import invalid
 
 DELETED_SCHEMA = "_deleted-schema_"
 MOST_DEFINITION_BYTES = 300 << 10
@@ -131,7 +131,7 @@ class Schemas:
     def list_schemas(self, request: Proto) -> Proto:
         rules.check_project(request.parent)
         mine = (name for name in self._revisions if name.startswith(f"{request.parent}/"))
-        names, token = page(mine, request)
+        names, token = page(mine, request, rules.MOST_LISTED)
         return message_class("ListSchemasResponse")(
             schemas=[_viewed(self._revisions[name][-1], request.view) for name in names],
             next_page_token=token,
@@ -141,7 +141,7 @@ class Schemas:
         """Oldest first."""
         revisions = self._of(request.name)
         numbered = {f"{number:06d}": each for number, each in enumerate(revisions)}
-        numbers, token = page(numbered, request)
+        numbers, token = page(numbered, request, rules.MOST_LISTED)
         return message_class("ListSchemaRevisionsResponse")(
             schemas=[_viewed(numbered[number], request.view) for number in numbers],
             next_page_token=token,

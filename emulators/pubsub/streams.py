@@ -12,16 +12,14 @@ from emulators.pubsub.leases import Holder
 from emulators.pubsub.resources import Broker
 from emulators.pubsub.rules import check_ack_form
 from emulators.pubsub.wire import (
-    Context,
-    Handler,
     Proto,
-    Refused,
     StreamingPullRequest,
     StreamingPullResponse,
-    invalid,
     not_found,
     unmet,
 )
+from emulators.refusals import Context, Refused, invalid
+from emulators.unary import Handler
 
 MESSAGES_PER_RESPONSE = 1000
 BYTES_PER_RESPONSE = 4 << 20

@@ -3,25 +3,18 @@
 import asyncio
 
 import grpc
+from google.rpc.error_details_pb2 import ErrorInfo
 
+from emulators.paging import page
 from emulators.pubsub import rules
 from emulators.pubsub.delivery import Standing, Subscription
 from emulators.pubsub.leases import Holder
-from emulators.pubsub.paging import page
 from emulators.pubsub.replay import Replay
 from emulators.pubsub.resources import Broker
 from emulators.pubsub.streams import Arrivals, StreamingPull, check_pullable, hand_out
-from emulators.pubsub.wire import (
-    Context,
-    Empty,
-    Proto,
-    PullResponse,
-    Refused,
-    invalid,
-    message_class,
-    unary,
-)
+from emulators.pubsub.wire import Empty, Proto, PullResponse, message_class, unary
 from emulators.pubsub.wire import Subscription as SubscriptionProto
+from emulators.refusals import Context, Refused, invalid
 
 INVALID_ACK_ID = "PERMANENT_FAILURE_INVALID_ACK_ID"
 ACK_ID_FAILURE = "EXACTLY_ONCE_ACKID_FAILURE"
@@ -111,7 +104,9 @@ class Subscriber:
     def list_subscriptions(self, request: Proto) -> Proto:
         rules.check_project(request.project)
         known = self._broker.subscriptions
-        names, token = page((n for n in known if n.startswith(f"{request.project}/")), request)
+        names, token = page(
+            (n for n in known if n.startswith(f"{request.project}/")), request, rules.MOST_LISTED
+        )
         return message_class("ListSubscriptionsResponse")(
             subscriptions=[self._broker.shown(known[name]) for name in names],
             next_page_token=token,
@@ -188,4 +183,5 @@ def _stale(subscription: Subscription, request: Proto) -> Refused | None:
     stale = {each: INVALID_ACK_ID for each in request.ack_ids if each not in subscription.leases}
     if not stale:
         return None
-    return Refused(grpc.StatusCode.INVALID_ARGUMENT, INVALID_ACK_IDS, stale, ACK_ID_FAILURE)
+    info = ErrorInfo(reason=ACK_ID_FAILURE, domain="pubsub.googleapis.com", metadata=stale)
+    return Refused(grpc.StatusCode.INVALID_ARGUMENT, INVALID_ACK_IDS, info)

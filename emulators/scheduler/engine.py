@@ -15,9 +15,12 @@ from emulators import app_engine, http_target
 from emulators.engine import Ground, GrpcServer
 from emulators.http_target import Reply
 from emulators.locations import locations_service
+from emulators.paging import page
+from emulators.refusals import Refused, invalid, not_found
 from emulators.scheduler import rules
 from emulators.scheduler.job import Job, JobMessage
-from emulators.unary import Empty, Methods, Refused, handlers, invalid, not_found, page, raw, stamp
+from emulators.unary import Empty, Methods, handlers, raw
+from emulators.wire_times import stamp
 
 _FIELDS = (
     "description",
@@ -100,14 +103,7 @@ class Scheduler:
         found = [
             job for name, job in self._jobs.items() if name.startswith(f"{request.parent}/jobs/")
         ]
-        cut, token = page(
-            found,
-            lambda job: str(job.message.name),
-            request.page_size,
-            request.page_token,
-            500,
-            scope=request.parent,
-        )
+        cut, token = page(found, request, 500, lambda job: str(job.message.name))
         return raw(scheduler_v1.ListJobsResponse)(
             jobs=[job.shown() for job in cut], next_page_token=token
         )

@@ -16,7 +16,7 @@ from emulators.engine import Ground
 from emulators.http_target import Reply, backoff
 from emulators.scheduler import rules
 from emulators.scheduler.schedule import Schedule
-from emulators.unary import stamp
+from emulators.wire_times import stamp
 
 log = logging.getLogger(__name__)
 JobMessage: Any = scheduler_v1.Job.pb()

@@ -11,8 +11,10 @@ from google.rpc import status_pb2
 
 from emulators.clock import VirtualClock
 from emulators.journal import Journal
+from emulators.refusals import Refused, invalid, not_found
 from emulators.tasks import rules
-from emulators.unary import Empty, Methods, Refused, handlers, invalid, not_found, stamp
+from emulators.unary import Empty, Methods, handlers
+from emulators.wire_times import stamp
 
 Operation: Any = operations_pb2.Operation
 Status: Any = status_pb2.Status

@@ -14,13 +14,17 @@ from google.protobuf import field_mask_pb2
 from emulators.clock import from_micros, micros
 from emulators.engine import Ground, GrpcServer
 from emulators.http_target import Reply
+from emulators.iam import Policies
 from emulators.locations import locations_service
+from emulators.paging import page
+from emulators.refusals import Refused, invalid, not_found
 from emulators.tasks import rules
 from emulators.tasks.batches import Batches
+from emulators.tasks.encryption import Encryption
 from emulators.tasks.filters import parse_filter
-from emulators.tasks.policies import Policies
 from emulators.tasks.queue import Queue, Record, TaskMessage
-from emulators.unary import Empty, Methods, Refused, handlers, invalid, not_found, page, stamp
+from emulators.unary import Empty, Methods, handlers
+from emulators.wire_times import stamp
 
 QueueMessage: Any = tasks_v2.Queue.pb()
 _QUEUE_FIELDS = (
@@ -51,7 +55,8 @@ class Tasks:
         self._resting: dict[str, datetime] = {}  # names taken after their task's end, oldest first
         self._deleted: dict[str, datetime] = {}  # names of queues taken until then
         self._executed: deque[dict[str, Any]] = deque(maxlen=_REMEMBERED)
-        self._policies = Policies(self._journal, self._queues.__contains__)
+        self._policies = Policies(self._journal, rules.check_queue_name, self._queues.__contains__)
+        self._encryption = Encryption(self._journal)
         self._batches = Batches(ground.clock, self._journal, self.create_task, self._delete)
         self._load()
 
@@ -90,7 +95,7 @@ class Tasks:
             self.delete_task: (tasks_v2.DeleteTaskRequest, Empty),
             self.run_task: (tasks_v2.RunTaskRequest, tasks_v2.Task),
         }
-        methods |= self._policies.methods() | self._batches.methods()
+        methods |= self._policies.methods() | self._encryption.methods() | self._batches.methods()
         services = [
             handlers("google.cloud.tasks.v2.CloudTasks", methods),
             self._batches.operations_service(),
@@ -137,14 +142,7 @@ class Tasks:
             for name, queue in self._queues.items()
             if rules.location_of(name) == request.parent and holds(queue.message)
         ]
-        cut, token = page(
-            found,
-            lambda queue: str(queue.name),
-            request.page_size,
-            request.page_token,
-            9800,
-            scope=f"{request.parent} {request.filter}",
-        )
+        cut, token = page(found, request, 9800, lambda queue: str(queue.name))
         return tasks_v2.ListQueuesResponse.pb()(queues=cut, next_page_token=token)
 
     def update_queue(self, request: Any) -> Any:
@@ -226,14 +224,7 @@ class Tasks:
         _check_view(request.response_view)
         queue = self._queue(request.parent)
         tasks = [record.task for record in queue.tasks.values()]
-        cut, token = page(
-            tasks,
-            lambda task: str(task.name),
-            request.page_size,
-            request.page_token,
-            1000,
-            scope=request.parent,
-        )
+        cut, token = page(tasks, request, 1000, lambda task: str(task.name))
         shown = [_view(task, request.response_view) for task in cut]
         return tasks_v2.ListTasksResponse.pb()(tasks=shown, next_page_token=token)
 

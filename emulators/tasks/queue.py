@@ -19,7 +19,7 @@ from emulators.engine import Ground
 from emulators.faults import FaultKind
 from emulators.http_target import Reply, backoff
 from emulators.tasks import calls, rules
-from emulators.unary import stamp
+from emulators.wire_times import stamp
 
 TaskMessage: Any = tasks_v2.Task.pb()
 _SLACK = 1e-6

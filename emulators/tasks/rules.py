@@ -20,8 +20,9 @@ from emulators.http_target import (
     deadline_within,
     method_of,
 )
+from emulators.refusals import invalid
 from emulators.tasks.calls import overridden_url
-from emulators.unary import check_timestamp, invalid, span, stamp
+from emulators.wire_times import check_timestamp, span, stamp
 
 HORIZON = timedelta(hours=720)
 """How far ahead a task may be scheduled."""

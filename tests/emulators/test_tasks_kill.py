@@ -107,7 +107,7 @@ def test_names_and_policies_survive_a_kill(tmp_path: Path, receiver: HttpReceive
         first.tasks.create_task(receiver.url, name="executed")
         first.tasks.create_task(URL, name="deleted", at=datetime.now(UTC) + timedelta(hours=5))
         first.tasks.api.delete_task(name=f"{QUEUE}/tasks/deleted")
-        policy = {"bindings": [{"role": "r", "members": ["user:a@example.com"]}]}
+        policy = {"bindings": [{"role": "roles/viewer", "members": ["user:a@example.com"]}]}
         first.tasks.api.set_iam_policy({"resource": QUEUE, "policy": policy})
         _wait_until_gone(first.tasks, "executed")
     with cloud(tmp_path) as second:
@@ -116,7 +116,7 @@ def test_names_and_policies_survive_a_kill(tmp_path: Path, receiver: HttpReceive
             with pytest.raises(exceptions.AlreadyExists):
                 second.tasks.create_task(receiver.url, name=name)
         bindings = second.tasks.api.get_iam_policy({"resource": QUEUE}).bindings
-        assert [binding.role for binding in bindings] == ["r"]
+        assert [binding.role for binding in bindings] == ["roles/viewer"]
         assert len(receiver.requests) == 1
 
 

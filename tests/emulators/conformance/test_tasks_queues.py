@@ -227,7 +227,9 @@ def test_policy_of_a_queue_is_kept(client: TasksClient) -> None:
 
 def test_stale_policy_is_refused(client: TasksClient) -> None:
     stale = client.api.get_iam_policy({"resource": QUEUE})
-    client.api.set_iam_policy({"resource": QUEUE, "policy": {"bindings": [{"role": "r"}]}})
+    client.api.set_iam_policy(
+        {"resource": QUEUE, "policy": {"bindings": [{"role": "roles/viewer"}]}}
+    )
     with pytest.raises(exceptions.Aborted):
         client.api.set_iam_policy({"resource": QUEUE, "policy": {"etag": stale.etag}})
 
