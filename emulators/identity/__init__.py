@@ -13,6 +13,9 @@ because here nothing unsigned is ever believed:
   issuer that an OIDC provider's configuration names.
 - E-mail enumeration protection is on, as it is for new projects in the cloud.
 - Tenants exist only once they are made.
+
+A module whose name is an operation's or a resource's answers its routes; `engine` mounts them all,
+`directory` is what they share. A `silo` is the accounts of a project or of one of its tenants.
 """
 
 from emulators.identity.engine import Identity

@@ -7,12 +7,12 @@ from typing import Any
 
 from emulators.clock import micros
 from emulators.engine import Ground
-from emulators.identity.accounts import Account
-from emulators.identity.codes import Codes
-from emulators.identity.configuration import Configuration
-from emulators.identity.provider_configs import Providers
-from emulators.identity.sessions import FirstFactor, Sessions
+from emulators.identity.accounts.account import Account
+from emulators.identity.email.codes import Codes
+from emulators.identity.providers.configs import Providers
+from emulators.identity.settings.configuration import Configuration
 from emulators.identity.silo import Silo
+from emulators.identity.tokens.sessions import FirstFactor, Sessions
 from emulators.identity.wire import Refused
 from emulators.journal import Journal
 from emulators.vendors.inbox import Inbox

@@ -9,48 +9,35 @@ certificates are published.
 from typing import Any
 
 from emulators.engine import Ground, HttpServer
-from emulators.identity import (
-    actions,
-    admin,
-    control,
-    cookies,
-    federated,
-    imports,
-    issuers,
-    mailing,
-    mfa,
-    password_policy,
-    people,
-    providers,
-    redeeming,
-    signers,
-    stand_in,
-    tenants,
-    tokens,
-    updates,
-)
+from emulators.identity import control
+from emulators.identity.accounts import admin, imports, password_policy, people, updates
 from emulators.identity.directory import Directory
+from emulators.identity.email import actions, mailing, redeeming
+from emulators.identity.factors import mfa
 from emulators.identity.legacy import aliases
+from emulators.identity.providers import federated, issuers, resources, stand_in
 from emulators.identity.routing import fallbacks, mounted
+from emulators.identity.settings import tenants
+from emulators.identity.tokens import cookies, secure_token, signers
 
 _MODULES = (
     people,
     password_policy,
     updates,
+    admin,
+    imports,
     mailing,
     redeeming,
     actions,
+    mfa,
     federated,
     issuers,
     stand_in,
-    signers,
-    mfa,
-    tokens,
+    resources,
+    secure_token,
     cookies,
-    admin,
-    imports,
+    signers,
     tenants,
-    providers,
     control,
 )
 

@@ -1,7 +1,7 @@
 """One pool of accounts, with the settings in force for it."""
 
-from emulators.identity.accounts import Accounts
-from emulators.identity.configuration import Configuration, Settings
+from emulators.identity.accounts.account import Accounts
+from emulators.identity.settings.configuration import Configuration, Settings
 from emulators.journal import Journal
 
 

@@ -6,7 +6,7 @@ import httpx
 import jwt
 from cryptography.x509 import load_pem_x509_certificate
 
-from emulators.identity import totp
+from emulators.identity.factors import totp
 from tests.emulators.conftest import Loop
 
 PROJECT = "clinicloop-local"

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from emulators.identity import totp
+from emulators.identity.factors import totp
 from tests.emulators.identity_client import FactorClient, refusal
 
 

@@ -7,14 +7,14 @@ import re
 from itertools import islice
 from typing import Any
 
-from emulators.identity import password_policy
-from emulators.identity.configuration import Resource, project_defaults
+from emulators.identity.accounts import password_policy
+from emulators.identity.accounts.passwords import HASH_CONFIG
 from emulators.identity.directory import Directory
-from emulators.identity.field_masks import updated
-from emulators.identity.mfa_rules import Rules
-from emulators.identity.passwords import HASH_CONFIG
-from emulators.identity.phone import check_test_numbers
+from emulators.identity.factors.phone import check_test_numbers
+from emulators.identity.factors.rules import Rules
 from emulators.identity.routing import V1, V2, Access, Call, Route
+from emulators.identity.settings.configuration import Resource, project_defaults
+from emulators.identity.settings.field_masks import updated
 from emulators.identity.wire import Body, Refused
 
 _LARGEST_PAGE = 1000

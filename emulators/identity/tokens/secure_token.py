@@ -10,7 +10,7 @@ from jwt.algorithms import RSAAlgorithm
 from emulators.clock import micros
 from emulators.identity.directory import Directory
 from emulators.identity.routing import V1, Access, Call, Route
-from emulators.identity.sessions import LIFE
+from emulators.identity.tokens.sessions import LIFE
 from emulators.identity.wire import Refused
 
 _SECURE_TOKEN = "/securetoken.googleapis.com/v1/token"  # noqa: S105 -- a path

@@ -3,8 +3,8 @@
 from itertools import islice
 from typing import Any
 
+from emulators.identity.accounts.people import active
 from emulators.identity.directory import Directory
-from emulators.identity.people import active
 from emulators.identity.routing import Call, Route, for_admins
 from emulators.identity.wire import Refused
 

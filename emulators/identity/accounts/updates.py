@@ -4,8 +4,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from emulators.identity import redeeming
-from emulators.identity.accounts import (
+from emulators.identity.accounts.account import (
     Account,
     checked_claims,
     checked_email,
@@ -13,13 +12,14 @@ from emulators.identity.accounts import (
     provider_info,
     timestamp,
 )
+from emulators.identity.accounts.people import active, need_recent, profile, subject, with_password
 from emulators.identity.directory import Directory
-from emulators.identity.factors import changed_factors
-from emulators.identity.mailing import mail, make_code
-from emulators.identity.people import active, need_recent, profile, subject, with_password
+from emulators.identity.email import redeeming
+from emulators.identity.email.mailing import mail, make_code
+from emulators.identity.factors.factor import changed_factors
 from emulators.identity.routing import Call, Route, for_admins, for_people
-from emulators.identity.sessions import FirstFactor, second_factor
 from emulators.identity.silo import Silo
+from emulators.identity.tokens.sessions import FirstFactor, second_factor
 from emulators.identity.wire import Body, Refused
 
 _SYSTEM_SKEW = 5  # seconds within which an instant is taken for the system's present

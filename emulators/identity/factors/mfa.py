@@ -9,16 +9,16 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from emulators.clock import micros
-from emulators.identity import phone, totp
-from emulators.identity.accounts import Account, checked_phone, timestamp
+from emulators.identity.accounts.account import Account, checked_phone, timestamp
 from emulators.identity.directory import Directory
-from emulators.identity.factors import Factor, added, new_id
-from emulators.identity.mfa_rules import Rules
-from emulators.identity.phone import Texts
+from emulators.identity.factors import phone, totp
+from emulators.identity.factors.factor import Factor, added, new_id
+from emulators.identity.factors.phone import Texts
+from emulators.identity.factors.rules import Rules
+from emulators.identity.factors.tickets import Ticket, Tickets
 from emulators.identity.routing import V2, Call, Route
-from emulators.identity.sessions import FirstFactor
 from emulators.identity.silo import Silo
-from emulators.identity.tickets import Ticket, Tickets
+from emulators.identity.tokens.sessions import FirstFactor
 from emulators.identity.wire import Body, Refused
 
 LIFE = 600  # seconds for the next step of an enrolment or a sign-in; Google documents no figure

@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
-from emulators.identity import redeeming
-from emulators.identity.codes import MODES
 from emulators.identity.directory import Directory
+from emulators.identity.email import redeeming
+from emulators.identity.email.codes import MODES
 from emulators.identity.routing import Access, Call, Route
 from emulators.identity.wire import Refused
 

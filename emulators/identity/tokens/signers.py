@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from emulators import rsa_keys
-from emulators.identity.accounts import RESERVED_CLAIMS
+from emulators.identity.accounts.account import RESERVED_CLAIMS
+from emulators.identity.accounts.people import active
 from emulators.identity.directory import Directory
-from emulators.identity.people import active
 from emulators.identity.routing import EMULATOR, Access, Call, Route, for_people
-from emulators.identity.sessions import LIFE, FirstFactor, decoded, key_id
+from emulators.identity.tokens.sessions import LIFE, FirstFactor, decoded, key_id
 from emulators.identity.wire import Refused
 from emulators.journal import Journal
 from emulators.rsa_keys import RsaKey

@@ -9,11 +9,11 @@ from copy import deepcopy
 from itertools import islice
 from typing import Any
 
-from emulators.identity.configuration import Resource
 from emulators.identity.directory import Directory
-from emulators.identity.field_masks import updated
-from emulators.identity.provider_configs import KINDS, OIDC, Kind
+from emulators.identity.providers.configs import KINDS, OIDC, Kind
 from emulators.identity.routing import V2, Access, Call, Route
+from emulators.identity.settings.configuration import Resource
+from emulators.identity.settings.field_masks import updated
 from emulators.identity.wire import Body, Refused
 
 _LARGEST_PAGE = 100

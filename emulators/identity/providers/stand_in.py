@@ -10,9 +10,9 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
-from emulators.identity.accounts import checked_email
+from emulators.identity.accounts.account import checked_email
 from emulators.identity.directory import Directory
-from emulators.identity.issuers import Issuers
+from emulators.identity.providers.issuers import Issuers
 from emulators.identity.routing import Access, Call, Route
 from emulators.identity.wire import Refused
 

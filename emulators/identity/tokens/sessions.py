@@ -10,7 +10,7 @@ import jwt
 from cryptography import x509
 
 from emulators.engine import Ground
-from emulators.identity.accounts import Account
+from emulators.identity.accounts.account import Account
 from emulators.identity.silo import Silo
 from emulators.identity.wire import Refused
 from emulators.journal import Journal

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from emulators.identity.accounts import Account, checked_email
+from emulators.identity.accounts.account import Account, checked_email
+from emulators.identity.accounts.people import active
 from emulators.identity.directory import Directory
-from emulators.identity.issuers import Issuers
-from emulators.identity.people import active
+from emulators.identity.providers.issuers import Issuers
 from emulators.identity.routing import Call, Route, for_people
-from emulators.identity.sessions import FirstFactor
+from emulators.identity.tokens.sessions import FirstFactor
 from emulators.identity.wire import Refused
 
 _STANDARD = frozenset({"iss", "aud", "exp", "iat", "sub", "nonce", "at_hash"})

@@ -10,13 +10,13 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from emulators.identity.accounts import Account, checked_phone
+from emulators.identity.accounts.account import Account, checked_phone
 from emulators.identity.directory import Directory
-from emulators.identity.factors import is_phone
+from emulators.identity.factors.factor import is_phone
+from emulators.identity.factors.tickets import Ticket, Tickets
 from emulators.identity.routing import EMULATOR, V1, V2, Access, Call, Route, for_people
-from emulators.identity.sessions import FirstFactor
 from emulators.identity.silo import Silo
-from emulators.identity.tickets import Ticket, Tickets
+from emulators.identity.tokens.sessions import FirstFactor
 from emulators.identity.wire import Body, Refused
 
 LIFE = 600  # seconds a code is good; Google documents no figure

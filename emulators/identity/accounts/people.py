@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from emulators.clock import micros
-from emulators.identity import password_policy
-from emulators.identity.accounts import Account, checked_email, checked_phone, timestamp
+from emulators.identity.accounts import password_policy
+from emulators.identity.accounts.account import Account, checked_email, checked_phone, timestamp
+from emulators.identity.accounts.passwords import Password
 from emulators.identity.directory import Directory
-from emulators.identity.factors import phone_factors
-from emulators.identity.passwords import Password
+from emulators.identity.factors.factor import phone_factors
 from emulators.identity.routing import Call, Route, for_admins, for_people
-from emulators.identity.sessions import FirstFactor, second_factor
 from emulators.identity.silo import Silo
+from emulators.identity.tokens.sessions import FirstFactor, second_factor
 from emulators.identity.wire import Body, Refused
 
 _RECENT = 300  # seconds since the sign-in within which credentials may be changed

@@ -6,7 +6,7 @@ Source: https://cloud.google.com/identity-platform/docs/reference/rest/v1/projec
 from dataclasses import replace
 from typing import Any
 
-from emulators.identity.accounts import (
+from emulators.identity.accounts.account import (
     Account,
     checked_claims,
     checked_email,
@@ -14,10 +14,10 @@ from emulators.identity.accounts import (
     provider_info,
     timestamp,
 )
+from emulators.identity.accounts.passwords import Password, checked_config
+from emulators.identity.accounts.people import active, with_password
 from emulators.identity.directory import Directory
-from emulators.identity.factors import imported_factors
-from emulators.identity.passwords import Password, checked_config
-from emulators.identity.people import active, with_password
+from emulators.identity.factors.factor import imported_factors
 from emulators.identity.routing import Call, Route, for_admins
 from emulators.identity.wire import Body, Refused
 

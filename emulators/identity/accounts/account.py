@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from emulators.identity.factors import Factor, is_phone
-from emulators.identity.passwords import Password
+from emulators.identity.accounts.passwords import Password
+from emulators.identity.factors.factor import Factor, is_phone
 from emulators.identity.wire import Body, Refused
 from emulators.journal import Journal
 

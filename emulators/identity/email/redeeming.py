@@ -4,13 +4,13 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from emulators.identity.accounts import Account, checked_email
-from emulators.identity.codes import OobCode
+from emulators.identity.accounts.account import Account, checked_email
+from emulators.identity.accounts.people import active, with_password
 from emulators.identity.directory import Directory
-from emulators.identity.people import active, with_password
+from emulators.identity.email.codes import OobCode
 from emulators.identity.routing import Call, Route, for_people
-from emulators.identity.sessions import FirstFactor
 from emulators.identity.silo import Silo
+from emulators.identity.tokens.sessions import FirstFactor
 from emulators.identity.wire import Refused
 
 

@@ -4,7 +4,7 @@ import json
 from copy import deepcopy
 from dataclasses import dataclass
 
-from emulators.identity.configuration import Resource
+from emulators.identity.settings.configuration import Resource
 from emulators.identity.silo import Silo
 from emulators.journal import Journal
 

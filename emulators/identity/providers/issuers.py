@@ -12,10 +12,10 @@ import aiohttp
 import jwt
 
 from emulators.identity.directory import Directory
-from emulators.identity.provider_configs import DEFAULT, OIDC, SAML, Kind
+from emulators.identity.providers.configs import DEFAULT, OIDC, SAML, Kind
 from emulators.identity.routing import EMULATOR, Access, Call, Route
-from emulators.identity.sessions import decoded, key_id
 from emulators.identity.silo import Silo
+from emulators.identity.tokens.sessions import decoded, key_id
 from emulators.identity.wire import Refused
 
 _WITHIN = aiohttp.ClientTimeout(total=5)

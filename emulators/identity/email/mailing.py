@@ -3,10 +3,10 @@
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from emulators.identity.accounts import checked_email
-from emulators.identity.codes import MODES, OobCode
+from emulators.identity.accounts.account import checked_email
+from emulators.identity.accounts.people import active
 from emulators.identity.directory import Directory
-from emulators.identity.people import active
+from emulators.identity.email.codes import MODES, OobCode
 from emulators.identity.routing import (
     EMULATOR,
     Access,

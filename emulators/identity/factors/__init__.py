@@ -1,0 +1,1 @@
+"""Second factors, and the texts and one-time passwords that prove them."""

@@ -1,0 +1,1 @@
+"""Identity providers: their configurations, their tokens, and signing in with them."""

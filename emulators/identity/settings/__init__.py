@@ -1,0 +1,1 @@
+"""Projects and tenants, and what is configured for them."""
