@@ -16,6 +16,7 @@ from python_http_client.exceptions import (  # type: ignore[import-untyped, unus
 from sendgrid import SendGridAPIClient
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
+from urllib3.util import Retry
 
 from emulators.cloud import Options
 from emulators.parts import VENDORS
@@ -112,6 +113,8 @@ def test_fcm(
     url = f"{cloud.env['FCM_URL']}/v1/projects/{{0}}/messages:send"
     monkeypatch.setattr(messaging._MessagingService, "FCM_URL", url)
     app = firebase_admin.initialize_app(_Credential(), {"projectId": "shop"}, f"faults-{kind}")
+    for adapter in messaging._get_messaging_service(app)._client.session.adapters.values():
+        adapter.max_retries = Retry(0)  # the SDK's own wait for seconds
     with cloud.fault("fcm", kind), pytest.raises(error):
         messaging.send(messaging.Message(fid="installation"), app=app)
     messaging._get_messaging_service(app)._client.close()

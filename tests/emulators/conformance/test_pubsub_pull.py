@@ -74,7 +74,7 @@ def test_a_pull_waits_for_a_message(api: Api) -> None:
         pulling = pool.submit(
             api.subscriber.pull, subscription=api.subscription, max_messages=1, timeout=10
         )
-        time.sleep(1)
+        time.sleep(0.3)
         api.publish("x")
         assert texts(pulling.result(10).received_messages) == ["x"]
 
