@@ -18,8 +18,11 @@ from emulators.faults import Faults
 from emulators.journal import Journal
 from emulators.rsa_keys import RsaKey, new_key
 from emulators.tokens import TokenIssuer
+from tests.emulators.http_receiver import HttpReceiver
 
 T = TypeVar("T")
+Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
+"""Starts an engine by its class; answers the engine and its port."""
 
 
 @dataclass
@@ -99,10 +102,8 @@ def loop(make_loop: Callable[..., Loop]) -> Loop:
 
 
 @pytest.fixture
-def start_engine(
-    loop: Loop,
-) -> Iterator[Callable[[Callable[[Ground], Engine]], tuple[Engine, int]]]:
-    """Start an engine by its class on the test's ground; answers (engine, port)."""
+def start_engine(loop: Loop) -> Iterator[Start]:
+    """Starts engines on the test's ground."""
     started: list[Engine] = []
 
     def start(kind: Callable[[Ground], Engine]) -> tuple[Engine, int]:
@@ -117,3 +118,10 @@ def start_engine(
     yield start
     for engine in started:
         loop.run(engine.stop())
+
+
+@pytest.fixture
+def receiver(start_engine: Start) -> HttpReceiver:
+    """What records the calls that engines make."""
+    receiver: HttpReceiver = start_engine(HttpReceiver)[0]
+    return receiver

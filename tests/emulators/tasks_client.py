@@ -1,6 +1,6 @@
 """The official Cloud Tasks client on the engine under test."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import grpc
@@ -9,6 +9,9 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 
 LOCATION = "projects/clinicloop-local/locations/us-central1"
 QUEUE = f"{LOCATION}/queues/timers"
+URL = "http://127.0.0.1:9/"
+"""Where nobody listens."""
+LATER = timedelta(hours=10)
 
 
 class TasksClient:

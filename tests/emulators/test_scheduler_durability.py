@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from emulators.engine import Ground
 from emulators.scheduler import Scheduler
-from tests.emulators.conftest import Loop
+from tests.emulators.conftest import Loop, Start
 from tests.emulators.http_receiver import HttpReceiver
 from tests.emulators.scheduler_client import SchedulerClient
 
-Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
 NOON = datetime(2030, 3, 1, 12, tzinfo=UTC)
 
 
@@ -22,12 +20,6 @@ def loop(make_loop: Callable[..., Loop], tmp_path: Path) -> Loop:
     loop = make_loop(tmp_path / "state")
     loop.ground.clock.freeze(NOON)
     return loop
-
-
-@pytest.fixture
-def receiver(start_engine: Start) -> HttpReceiver:
-    engine: HttpReceiver = start_engine(HttpReceiver)[0]
-    return engine
 
 
 @pytest.fixture

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from emulators.engine import Ground
 from emulators.scheduler import Scheduler
-from tests.emulators.conftest import Loop
+from tests.emulators.conftest import Loop, Start
 from tests.emulators.http_receiver import HttpReceiver
 from tests.emulators.scheduler_client import SchedulerClient
 
-Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
 NEW_YEAR = datetime(2030, 1, 1, tzinfo=UTC)
 
 

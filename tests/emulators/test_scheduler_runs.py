@@ -1,6 +1,6 @@
 """Jobs run at the instants of their schedule, with the headers and tokens of Cloud Scheduler."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -12,20 +12,12 @@ from google.cloud import scheduler_v1
 
 from emulators import http_target
 from emulators.app_engine import ADDRESS
-from emulators.engine import Ground
 from emulators.scheduler import Scheduler
-from tests.emulators.conftest import Loop
+from tests.emulators.conftest import Loop, Start
 from tests.emulators.http_receiver import HttpReceiver, Request, accept
 from tests.emulators.scheduler_client import SchedulerClient
 
-Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
 NOON = datetime(2030, 3, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def receiver(start_engine: Start) -> HttpReceiver:
-    engine: HttpReceiver = start_engine(HttpReceiver)[0]
-    return engine
 
 
 @pytest.fixture

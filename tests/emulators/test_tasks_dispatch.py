@@ -1,6 +1,6 @@
 """Tasks are dispatched once, when due, with the headers and tokens of Cloud Tasks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,20 +10,11 @@ from aiohttp import web
 from google.api_core import exceptions
 
 from emulators import http_target
-from emulators.engine import Ground
 from emulators.faults import Fault, FaultKind
 from emulators.tasks import Tasks
-from tests.emulators.conftest import Loop
+from tests.emulators.conftest import Loop, Start
 from tests.emulators.http_receiver import HttpReceiver, Request, accept
 from tests.emulators.tasks_client import QUEUE, TasksClient
-
-Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
-
-
-@pytest.fixture
-def receiver(start_engine: Start) -> HttpReceiver:
-    engine: HttpReceiver = start_engine(HttpReceiver)[0]
-    return engine
 
 
 @pytest.fixture

@@ -3,19 +3,15 @@
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
 from google.api_core import exceptions
 
-from emulators.engine import Ground
 from emulators.tasks import Tasks
-from tests.emulators.conftest import Loop
+from tests.emulators.conftest import Loop, Start
 from tests.emulators.http_receiver import HttpReceiver, Request, accept
 from tests.emulators.tasks_client import QUEUE, TasksClient
-
-Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
 
 
 @pytest.fixture
@@ -23,12 +19,6 @@ def loop(make_loop: Callable[..., Loop], tmp_path: Path) -> Loop:
     loop = make_loop(tmp_path / "state")
     loop.ground.clock.freeze()
     return loop
-
-
-@pytest.fixture
-def receiver(start_engine: Start) -> HttpReceiver:
-    engine: HttpReceiver = start_engine(HttpReceiver)[0]
-    return engine
 
 
 def test_waiting_and_failed_tasks_go_on(

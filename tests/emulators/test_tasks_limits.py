@@ -1,10 +1,9 @@
 """Retries, rate limits and paused queues, in virtual time."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -12,19 +11,10 @@ from google.api_core import exceptions
 from google.cloud import tasks_v2
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from emulators.engine import Ground
 from emulators.tasks import Tasks
-from tests.emulators.conftest import Loop
+from tests.emulators.conftest import Loop, Start
 from tests.emulators.http_receiver import HttpReceiver, Request
 from tests.emulators.tasks_client import QUEUE, TasksClient
-
-Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
-
-
-@pytest.fixture
-def receiver(start_engine: Start) -> HttpReceiver:
-    engine: HttpReceiver = start_engine(HttpReceiver)[0]
-    return engine
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Targets of queues, App Engine targets, and what becomes of tasks that nobody runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -13,20 +13,12 @@ from google.cloud import tasks_v2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from emulators.app_engine import ADDRESS
-from emulators.engine import Ground
 from emulators.tasks import Tasks
-from tests.emulators.conftest import Loop
+from tests.emulators.conftest import Loop, Start
 from tests.emulators.http_receiver import HttpReceiver
 from tests.emulators.tasks_client import QUEUE, TasksClient
 
-Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
 ELSEWHERE = "http://203.0.113.7:4444/from?the=task"
-
-
-@pytest.fixture
-def receiver(start_engine: Start) -> HttpReceiver:
-    engine: HttpReceiver = start_engine(HttpReceiver)[0]
-    return engine
 
 
 @pytest.fixture

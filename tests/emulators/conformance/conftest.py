@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from emulators.engine import HOST, Engine, Ground
+from emulators.engine import HOST
 from emulators.firestore import Firestore
 from emulators.identity import Identity
 from emulators.pubsub import PubSub
-from tests.emulators.conftest import Loop
+from emulators.tasks import Tasks
+from tests.emulators.conftest import Loop, Start
 from tests.emulators.identity_client import PROJECT, IdentityClient
 from tests.emulators.official import NotInstalled, official
-
-StartEngine = Callable[[Callable[[Ground], Engine]], tuple[Engine, int]]
+from tests.emulators.tasks_client import TasksClient
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def official_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
 def _target(request: pytest.FixtureRequest, engine: str, kind: type[Any]) -> Target:
     if request.param == "local":
         loop: Loop = request.getfixturevalue("loop")
-        start: StartEngine = request.getfixturevalue("start_engine")
+        start: Start = request.getfixturevalue("start_engine")
         _, port = start(kind)
         return Target("local", f"{HOST}:{port}", lambda seconds: loop.advance(seconds=seconds))
     if (mark := request.node.get_closest_marker("differs")) is not None:
@@ -92,3 +92,13 @@ def identity(request: pytest.FixtureRequest) -> Iterator[IdentityClient]:
     client.protect_addresses(True)
     yield client
     client.http.close()
+
+
+@pytest.fixture
+def tasks(loop: Loop, start_engine: Start) -> Iterator[TasksClient]:
+    """A client of our engine alone, which has one queue: there is no official emulator."""
+    loop.ground.clock.freeze()
+    client = TasksClient(start_engine(Tasks)[1])
+    client.create_queue()
+    yield client
+    client.channel.close()

@@ -1,6 +1,6 @@
 """Names, limits, paging and error codes of the Cloud Scheduler API; Pub/Sub targets."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,13 +13,11 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from emulators.engine import Ground
 from emulators.pubsub import PubSub
 from emulators.scheduler import Scheduler
-from tests.emulators.conftest import Loop
+from tests.emulators.conftest import Loop, Start
 from tests.emulators.scheduler_client import LOCATION, SchedulerClient, job_name
 
-Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
 URL = "http://127.0.0.1:9/"
 TOPIC = "projects/clinicloop-local/topics/ticks"
 SUBSCRIPTION = "projects/clinicloop-local/subscriptions/ticks"
