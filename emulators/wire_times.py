@@ -1,6 +1,6 @@
 """Timestamps and durations of protobuf messages."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from emulators.clock import micros
@@ -22,6 +22,13 @@ def check_timestamp(timestamp: Any, name: str) -> None:
     in_range = _FIRST_SECOND <= timestamp.seconds <= _LAST_SECOND
     if not in_range or not 0 <= timestamp.nanos < _NANOS:
         raise invalid(f"{name} is not a valid timestamp.")
+
+
+def instant(timestamp: Any, name: str) -> datetime:
+    """The value of a protobuf Timestamp in UTC; refused as by `check_timestamp`."""
+    check_timestamp(timestamp, name)
+    value: datetime = timestamp.ToDatetime(UTC)
+    return value
 
 
 def span(duration: Any, name: str) -> timedelta:

@@ -140,8 +140,6 @@ class Subscription:
             if config.HasField("dead_letter_policy")
             else 0
         )
-        self.push_headers: dict[str, str] | None = None
-        self.body_end = b""
 
     # What comes in
 

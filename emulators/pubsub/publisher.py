@@ -2,6 +2,7 @@
 
 import grpc
 
+from emulators.field_masks import merged
 from emulators.paging import page
 from emulators.pubsub import rules
 from emulators.pubsub.resources import Broker
@@ -49,7 +50,7 @@ class Publisher:
     def update_topic(self, request: Proto) -> Proto:
         present = self._broker.topic(request.topic.name)
         rules.check_mask(request.update_mask, rules.TOPIC_CHANGES, Topic)
-        changed = rules.merge(request.update_mask, request.topic, present)
+        changed = merged(present, request.topic, request.update_mask.paths)
         rules.check_topic(changed)
         if changed.schema_settings != present.schema_settings:
             self._broker.schemas.check_topic(changed)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from emulators.field_masks import merged
 from emulators.paging import page
 from emulators.pubsub import rules
 from emulators.pubsub.delivery import Subscription
@@ -10,6 +11,7 @@ from emulators.pubsub.resources import Broker
 from emulators.pubsub.wire import Empty, Proto, Snapshot, message_class, unary, unmet
 from emulators.refusals import invalid
 from emulators.unary import Handler
+from emulators.wire_times import instant
 
 
 class Replay:
@@ -56,9 +58,9 @@ class Replay:
     def update_snapshot(self, request: Proto) -> Proto:
         snapshot = self._broker.archive.snapshot(request.snapshot.name)
         rules.check_mask(request.update_mask, rules.SNAPSHOT_CHANGES, Snapshot)
-        changed = rules.merge(request.update_mask, request.snapshot, snapshot.config)
+        changed = merged(snapshot.config, request.snapshot, request.update_mask.paths)
         rules.check_labels(changed.labels)
-        if rules.instant(changed.expire_time, "expire_time") <= self._broker.agenda.clock.now():
+        if instant(changed.expire_time, "expire_time") <= self._broker.agenda.clock.now():
             raise invalid("expire_time must be in the future.")
         snapshot.config = changed
         self._broker.archive.save(snapshot)
@@ -73,7 +75,7 @@ class Replay:
         subscription = self._broker.subscription(request.subscription)
         target = request.WhichOneof("target")
         if target == "time":
-            time = rules.instant(request.time, "time")
+            time = instant(request.time, "time")
             life = self._life(subscription)
             self._broker.seek(subscription, lambda each: each.published >= time, life)
         elif target == "snapshot":

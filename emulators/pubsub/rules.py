@@ -6,12 +6,13 @@ Google's Pub/Sub guide. Every function raises `Refused` (INVALID_ARGUMENT) on a 
 
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from emulators.pubsub.filters import InvalidFilter, compile_filter
 from emulators.pubsub.wire import Proto, unsupported
 from emulators.refusals import invalid
+from emulators.wire_times import span
 
 DELETED_TOPIC = "_deleted-topic_"
 DEFAULT_ACK_SECONDS = 10
@@ -99,24 +100,6 @@ def _fits_label(text: str) -> bool:
     """Up to 63 lower-case letters of any script, digits, dashes and underscores."""
     lower = text == text.lower()
     return lower and len(text) <= 63 and all(each in "-_" or each.isalnum() for each in text)
-
-
-def span(duration: Proto, field: str) -> timedelta:
-    """A Duration as Python has it."""
-    try:
-        length: timedelta = duration.ToTimedelta()
-    except (ValueError, OverflowError):
-        raise invalid(f"{field} is out of range.") from None
-    return length
-
-
-def instant(timestamp: Proto, field: str) -> datetime:
-    """A Timestamp as Python has it, in UTC."""
-    try:
-        time: datetime = timestamp.ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        raise invalid(f"{field} is out of range.") from None
-    return time
 
 
 def check_topic(topic: Proto) -> None:
@@ -280,21 +263,3 @@ def check_mask(mask: Proto, changeable: frozenset[str], kind: Proto) -> list[str
         if path.partition(".")[0] not in changeable:
             raise invalid(f"Field cannot be updated (field={path}).")
     return list(mask.paths)
-
-
-def merge(mask: Proto, changes: Proto, present: Proto) -> Proto:
-    """A copy of `present` with the fields of `mask` as in `changes`, absent ones cleared."""
-    changed = type(present)()
-    changed.CopyFrom(present)
-    for path in mask.paths:
-        target, source = changed, changes
-        *parents, field = path.split(".")
-        for parent in parents:
-            target, source = getattr(target, parent), getattr(source, parent)
-        target.ClearField(field)
-        part = type(target)()
-        part.CopyFrom(source)
-        for name in [known.name for known, _ in part.ListFields() if known.name != field]:
-            part.ClearField(name)
-        target.MergeFrom(part)
-    return changed

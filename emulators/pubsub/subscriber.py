@@ -5,6 +5,7 @@ import asyncio
 import grpc
 from google.rpc.error_details_pb2 import ErrorInfo
 
+from emulators.field_masks import merged
 from emulators.paging import page
 from emulators.pubsub import rules
 from emulators.pubsub.delivery import Standing, Subscription
@@ -82,7 +83,7 @@ class Subscriber:
     def update_subscription(self, request: Proto) -> Proto:
         subscription = self._broker.subscription(request.subscription.name)
         rules.check_mask(request.update_mask, rules.SUBSCRIPTION_CHANGES, SubscriptionProto)
-        changed = rules.merge(request.update_mask, request.subscription, subscription.config)
+        changed = merged(subscription.config, request.subscription, request.update_mask.paths)
         self._change(subscription, changed)
         return self._broker.shown(subscription)
 

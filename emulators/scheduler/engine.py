@@ -8,11 +8,11 @@ from typing import Any
 
 import grpc
 from google.cloud import scheduler_v1
-from google.protobuf import field_mask_pb2
 from google.pubsub_v1 import PublishRequest, PublishResponse
 
 from emulators import app_engine, http_target
 from emulators.engine import Ground, GrpcServer
+from emulators.field_masks import merged, writable
 from emulators.http_target import Reply
 from emulators.locations import locations_service
 from emulators.paging import page
@@ -89,7 +89,7 @@ class Scheduler:
             raise invalid("The job's name must begin with the parent.")
         if message.name in self._jobs:
             raise Refused(grpc.StatusCode.ALREADY_EXISTS, f"Job {message.name} already exists.")
-        _merge(request.job, message, _FIELDS)
+        message = merged(message, request.job, _FIELDS)
         stamp(message.user_update_time, self._ground.clock.now())
         job = self._jobs[message.name] = self._job(message)
         job.enable()
@@ -111,13 +111,8 @@ class Scheduler:
     def update_job(self, request: Any) -> Any:
         """Change a job; one with a new schedule goes by it from now on."""
         job = self._find(request.job.name)
-        paths = [path for path in request.update_mask.paths if path != "*"]
-        if not field_mask_pb2.FieldMask(paths=paths).IsValidForDescriptor(JobMessage.DESCRIPTOR):
-            raise invalid("The update mask names unknown fields.")
-        message = JobMessage()
-        message.CopyFrom(job.message)
-        changed = [path for path in paths if path.split(".")[0] in _FIELDS] if paths else _FIELDS
-        _merge(request.job, message, changed)
+        paths = writable(request.update_mask, _FIELDS, JobMessage)
+        message = merged(job.message, request.job, paths)
         cron = rules.complete_job(message)
         stamp(message.user_update_time, self._ground.clock.now())
         same = message.schedule == job.message.schedule
@@ -222,12 +217,6 @@ class Scheduler:
             except grpc.aio.AioRpcError as error:
                 return Reply(None, error.code(), error.details() or "")
         return Reply(None, grpc.StatusCode.OK)
-
-
-def _merge(source: Any, destination: Any, paths: Any) -> None:
-    """Copy the named fields; of the targets, one that is set displaces the others."""
-    mask = field_mask_pb2.FieldMask(paths=paths)
-    mask.MergeMessage(source, destination, replace_message_field=True, replace_repeated_field=True)
 
 
 def _described(job: Job) -> dict[str, Any]:

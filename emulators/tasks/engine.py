@@ -9,10 +9,10 @@ from typing import Any
 
 import grpc
 from google.cloud import tasks_v2
-from google.protobuf import field_mask_pb2
 
 from emulators.clock import from_micros, micros
 from emulators.engine import Ground, GrpcServer
+from emulators.field_masks import merged, writable
 from emulators.http_target import Reply
 from emulators.iam import Policies
 from emulators.locations import locations_service
@@ -153,9 +153,8 @@ class Tasks:
             parent = request.queue.name.partition("/queues/")[0]
             create = tasks_v2.CreateQueueRequest.pb()(parent=parent, queue=request.queue)
             return self.create_queue(create)
-        message = QueueMessage()
-        message.CopyFrom(queue.message)
-        _merge_queue(request.queue, message, list(request.update_mask.paths))
+        paths = writable(request.update_mask, _QUEUE_FIELDS, QueueMessage)
+        message = merged(queue.message, request.queue, paths)
         rules.complete_queue(message)
         self._save_queue(message)
         queue.message.CopyFrom(message)
@@ -370,12 +369,3 @@ def _by_time(queue: Queue) -> list[Record]:
 def _check_view(view: int) -> None:
     if view not in tuple(tasks_v2.Task.View):
         raise invalid(f"{view} is no view of a task.")
-
-
-def _merge_queue(source: Any, destination: Any, paths: list[str]) -> None:
-    """Copy the fields of an update mask, or all that may be changed; others are output only."""
-    mask = field_mask_pb2.FieldMask(paths=paths if paths and paths != ["*"] else _QUEUE_FIELDS)
-    if not mask.IsValidForDescriptor(QueueMessage.DESCRIPTOR):
-        raise invalid("The update mask names unknown fields.")
-    mask.paths[:] = [path for path in mask.paths if path.split(".")[0] in _QUEUE_FIELDS]
-    mask.MergeMessage(source, destination, replace_message_field=True, replace_repeated_field=True)
