@@ -61,39 +61,39 @@ def make_loop(tmp_path: Path, signing_key: RsaKey) -> Iterator[Callable[..., Loo
         thread = threading.Thread(target=loop.run_forever, daemon=True)
         thread.start()
 
-        async def build() -> Ground:
-            clock = VirtualClock(tmp_path / f"clock-{len(made)}")
-            ground = Ground(
-                clock=clock,
-                agenda=Agenda(clock),
-                faults=Faults(clock, Random(7)),
-                tokens=TokenIssuer(
-                    clock, Journal(folder, "tokens"), None if folder else signing_key
-                ),
-                random=Random(7),
-                folder=folder,
-            )
-            ground.background = asyncio.create_task(ground.agenda.run())  # type: ignore[attr-defined]
-            return ground
-
-        ground = asyncio.run_coroutine_threadsafe(build(), loop).result(20)
+        clock = VirtualClock(tmp_path / f"clock-{len(made)}")
+        key = None if folder else signing_key
+        ground = asyncio.run_coroutine_threadsafe(_ground(clock, folder, key), loop).result(20)
         made.append((Loop(loop, ground), thread))
         return made[-1][0]
 
     yield make
-
-    async def wind_up(ground: Ground) -> None:
-        await ground.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-
     for made_loop, thread in made:
-        made_loop.run(wind_up(made_loop.ground))
+        made_loop.run(_wind_up(made_loop.ground))
         made_loop.loop.call_soon_threadsafe(made_loop.loop.stop)
         thread.join(10)
         made_loop.loop.close()
+
+
+async def _ground(clock: VirtualClock, folder: Path | None, key: RsaKey | None) -> Ground:
+    ground = Ground(
+        clock=clock,
+        agenda=Agenda(clock),
+        faults=Faults(clock, Random(7)),
+        tokens=TokenIssuer(clock, Journal(folder, "tokens"), key),
+        random=Random(7),
+        folder=folder,
+    )
+    ground.background = asyncio.create_task(ground.agenda.run())  # type: ignore[attr-defined]
+    return ground
+
+
+async def _wind_up(ground: Ground) -> None:
+    await ground.close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 @pytest.fixture
