@@ -1,7 +1,6 @@
 """The local cloud: PostgreSQL, the engines, the functions' host and the console, composed."""
 
 import asyncio
-import fcntl
 import logging
 import os
 from collections.abc import Collection, Coroutine, Mapping
@@ -9,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import IO, Any
+from typing import Any
 
 from emulators import database, instants
 from emulators.agenda import Agenda
 from emulators.clock import VirtualClock
 from emulators.engine import Engine, Ground
 from emulators.faults import Fault, Faults, check_target, checked
+from emulators.folder import Folder, FolderInUse
 from emulators.host_process import HostProcess
 from emulators.journal import Journal
 from emulators.parts import CREDENTIALS, ENGINES, PARTS, SERVICES, VENDORS, check_parts, credentials
@@ -89,12 +89,10 @@ class LocalCloud:
         self.admin_url: str | None = None
         self.ready = False
         self._database_faults: database.DatabaseFaults | None = None
-        self._lock: IO[bytes] | None = None
-        self._patience = 0.0
         self._console: Any = None
         self._agenda_runs: asyncio.Task[None] | None = None
         self._restarting = asyncio.Lock()
-        options.folder.mkdir(parents=True, exist_ok=True)
+        self._folder = Folder(options.folder)
         clock = VirtualClock(options.folder / "clock")
         journals = None if options.in_memory else options.folder / "engines"
         if journals is not None:
@@ -135,7 +133,10 @@ class LocalCloud:
         wanted = set(PARTS if only is None else only)
         check_parts(wanted)
         check_parts(self.options.ports.keys() - {"console"})
-        self._take_folder()
+        try:
+            self._folder.take()
+        except FolderInUse as error:
+            raise CloudError(str(error)) from None
         try:
             await self._start(wanted)
         except BaseException:
@@ -144,8 +145,9 @@ class LocalCloud:
         self.ready = True
 
     async def _start(self, wanted: set[str]) -> None:
+        patience = _ENDING_SECONDS if self._folder.was_left else 0
         for name in wanted | {"console"}:
-            await check_free(name, self.options.ports.get(name, 0), self._patience)
+            await check_free(name, self.options.ports.get(name, 0), patience)
         self._set_clock()
         await self._start_console()
         self.environment |= self._common_environment()
@@ -194,10 +196,7 @@ class LocalCloud:
                 await step()
             except Exception:
                 log.exception("a part of the local cloud did not stop as it should")
-        if self._lock is not None:
-            self._lock.truncate(0)
-            self._lock.close()
-            self._lock = None
+        self._folder.leave()
 
     async def _stop_product(self) -> None:
         if self._console is not None:
@@ -278,24 +277,12 @@ class LocalCloud:
                 await asyncio.to_thread(self.postgres.kill)
                 await asyncio.to_thread(self.postgres.start)
             elif name in self.engines:
+                if self.options.in_memory:
+                    raise CloudError(f"{name} would start empty: this cloud runs in memory")
                 await self.engines[name].stop()
                 await self._start_engine(name, self.ports[name])
             else:
                 raise CloudError(f"{name} is not running here")
-
-    def _take_folder(self) -> None:
-        self._lock = (self.options.folder / "lock").open("a+b")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            self._lock = None
-            raise CloudError(f"a local cloud is running on {self.options.folder}") from None
-        self._lock.seek(0)
-        if self._lock.read():  # it was not stopped: its children may be about to end
-            self._patience = _ENDING_SECONDS
-        self._lock.write(b"running")
-        self._lock.flush()
 
     def _set_clock(self) -> None:
         clock, starts = self.ground.clock, self.options.starts
