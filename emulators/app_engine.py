@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 from google.cloud.tasks_v2 import HttpMethod
 
+from emulators.api.refusals import invalid
 from emulators.engine import Ground
 from emulators.http_target import (
     URL_LENGTH,
@@ -28,7 +29,6 @@ from emulators.http_target import (
     method_of,
     sendable,
 )
-from emulators.refusals import invalid
 
 ADDRESS = "APP_ENGINE_EMULATOR_HOST"
 DEADLINES = (timedelta(seconds=15), timedelta(hours=24, seconds=15))

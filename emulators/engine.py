@@ -10,8 +10,8 @@ import grpc
 from aiohttp import web
 
 from emulators.agenda import Agenda
+from emulators.api.decoding import Decoding
 from emulators.clock import VirtualClock
-from emulators.decoding import Decoding
 from emulators.faults import Faults
 from emulators.faulty_calls import FaultInterceptor, http_middleware
 from emulators.journal import Journal

@@ -18,9 +18,9 @@ import grpc
 from google.cloud.tasks_v2 import HttpMethod
 from yarl import URL
 
+from emulators.api.refusals import invalid
+from emulators.api.times import span
 from emulators.engine import Ground
-from emulators.refusals import invalid
-from emulators.wire_times import span
 
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 HTTP_DEADLINES = (timedelta(seconds=15), timedelta(minutes=30))

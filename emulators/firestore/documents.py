@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from emulators.api.refusals import Refused, invalid
 from emulators.clock import VirtualClock, micros
 from emulators.firestore.messages import Document, Message, instant_of, timestamp
 from emulators.firestore.names import NAME, FieldPath, collection_of
 from emulators.firestore.values import Key, find, key, name_key
 from emulators.journal import Journal
-from emulators.refusals import Refused, invalid
 
 _KEPT = 3_600_000_000  # past versions can be read for an hour, as Firestore documents read_time
 _NOW, _PAST = "document/", "past/"  # by name; by the instant that ended a version, and name

@@ -8,11 +8,11 @@ filters alone.
 from collections.abc import Callable, Iterator
 from math import prod
 
+from emulators.api.refusals import invalid
 from emulators.firestore.documents import Version
 from emulators.firestore.messages import Message, StructuredQuery
 from emulators.firestore.names import NAME, FieldPath, check_within, field_path
 from emulators.firestore.values import ARRAY, NAN_KEY, NULL, NULL_KEY, Key, key
-from emulators.refusals import invalid
 
 Predicate = Callable[[Version], bool]
 Test = Callable[[Key], bool]

@@ -17,11 +17,11 @@ from typing import Protocol
 import grpc
 from google.cloud.firestore_v1 import types
 
+from emulators.api.refusals import Refused, invalid
 from emulators.firestore.documents import Change, Documents, Version
 from emulators.firestore.messages import ListenResponse, Message, instant_of, timestamp
 from emulators.firestore.names import check_database, check_document
 from emulators.firestore.queries import Query
-from emulators.refusals import Refused, invalid
 
 log = logging.getLogger(__name__)
 _Change = types.TargetChange.TargetChangeType

@@ -9,7 +9,7 @@ import grpc
 from google.cloud.firestore_v1 import types
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from emulators.refusals import Refused
+from emulators.api.refusals import Refused
 
 Message: TypeAlias = Any
 """A raw protobuf message; the parameter's name says which."""

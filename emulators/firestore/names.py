@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from emulators.refusals import invalid
+from emulators.api.refusals import invalid
 
 FieldPath = tuple[str, ...]
 NAME: FieldPath = ("__name__",)

@@ -2,11 +2,11 @@
 
 import math
 
+from emulators.api.refusals import invalid
 from emulators.firestore.documents import Version
 from emulators.firestore.messages import Message, StructuredQuery
 from emulators.firestore.names import field_path
 from emulators.firestore.values import find, is_number, is_vector, number_of, number_value, put
-from emulators.refusals import invalid
 
 _Measure = StructuredQuery.FindNearest
 _MOST = 1000

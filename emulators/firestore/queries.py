@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, islice
 
+from emulators.api.refusals import invalid
 from emulators.firestore.documents import Documents, Version
 from emulators.firestore.filters import equality_fields, inequality_fields, predicate
 from emulators.firestore.messages import Cursor, Document, Message, StructuredQuery, Value
@@ -27,7 +28,6 @@ from emulators.firestore.values import (
     number_value,
 )
 from emulators.firestore.values import select as select_fields
-from emulators.refusals import invalid
 
 _DESCENDING = StructuredQuery.DESCENDING
 _MOST_AGGREGATIONS = 5

@@ -9,6 +9,7 @@ import grpc
 from google.cloud.firestore_v1 import types
 from google.protobuf.message import DecodeError
 
+from emulators.api.refusals import Refused, invalid
 from emulators.firestore.documents import Documents, Version
 from emulators.firestore.explain import analysis, plan
 from emulators.firestore.messages import Cursor, Document, Message, StructuredQuery, timestamp
@@ -22,7 +23,6 @@ from emulators.firestore.names import (
 from emulators.firestore.queries import Query, aggregate, check_partitionable, partition
 from emulators.firestore.transactions import Transaction, Transactions
 from emulators.firestore.values import select
-from emulators.refusals import Refused, invalid
 
 _PAGE = 300
 _DESCENDING = StructuredQuery.DESCENDING

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import grpc
 from google.cloud.firestore_v1 import types
 
+from emulators.api.refusals import Refused, end_call
 from emulators.clock import from_micros
 from emulators.engine import Ground, GrpcServer
 from emulators.firestore.documents import Change, Documents
@@ -20,7 +21,6 @@ from emulators.firestore.reading import Reading
 from emulators.firestore.transactions import Transactions
 from emulators.firestore.values import plain
 from emulators.firestore.writing import Writing
-from emulators.refusals import Refused, end_call
 
 _SERVICE = "google.firestore.v1.Firestore"
 _RECENT = 200

@@ -6,10 +6,10 @@ Sizes: https://cloud.google.com/firestore/docs/storage-size
 
 from collections.abc import Callable
 
+from emulators.api.refusals import invalid
 from emulators.firestore.messages import Message
 from emulators.firestore.names import LONGEST_ID, check_document, is_reserved
 from emulators.firestore.values import UNSET, is_vector
-from emulators.refusals import invalid
 
 _MOST_DEPTH = 20
 _LARGEST_DOCUMENT = 1_048_576

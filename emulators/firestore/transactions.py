@@ -17,10 +17,10 @@ import itertools
 import struct
 from dataclasses import dataclass, field
 
+from emulators.api.refusals import invalid
 from emulators.firestore.documents import Documents, Effect, Version
 from emulators.firestore.messages import Message, aborted
 from emulators.firestore.queries import Query
-from emulators.refusals import invalid
 
 _ID = struct.Struct(">QQ")
 _IDLE = 60_000_000  # virtual microseconds between two calls; this and the next as documented

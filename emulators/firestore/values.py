@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from emulators.api.refusals import invalid
 from emulators.clock import from_micros
 from emulators.firestore.messages import Message, Value, instant_of
 from emulators.firestore.names import FieldPath
-from emulators.refusals import invalid
 
 Key = tuple[Any, ...]
 """Sorts and compares as the value it stands for; its first item tells the type."""

@@ -5,6 +5,7 @@ Rules: google.firestore.v1.Write, DocumentTransform and Precondition, as their p
 
 import grpc
 
+from emulators.api.refusals import Refused, invalid
 from emulators.firestore.documents import Documents, Effect, Version
 from emulators.firestore.messages import (
     Document,
@@ -26,7 +27,6 @@ from emulators.firestore.values import (
     number_value,
     put,
 )
-from emulators.refusals import Refused, invalid
 
 _REQUEST_TIME = 1
 _HIGHEST, _LOWEST = (1 << 63) - 1, -(1 << 63)

@@ -9,6 +9,7 @@ from google.cloud.firestore_v1 import types
 from google.protobuf.empty_pb2 import Empty
 from google.rpc.status_pb2 import Status
 
+from emulators.api.refusals import Refused, invalid
 from emulators.firestore.documents import Documents
 from emulators.firestore.messages import Message, Write, WriteResult, timestamp
 from emulators.firestore.names import (
@@ -23,7 +24,6 @@ from emulators.firestore.names import (
 from emulators.firestore.transactions import Transaction, Transactions
 from emulators.firestore.values import select
 from emulators.firestore.writes import Batch, check_write, target
-from emulators.refusals import Refused, invalid
 
 _LETTERS = string.ascii_letters + string.digits
 

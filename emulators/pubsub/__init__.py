@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from emulators.api.unary import handlers
 from emulators.engine import Ground, GrpcServer
 from emulators.pubsub.deliveries import Delivery
 from emulators.pubsub.delivery import Subscription
@@ -11,7 +12,6 @@ from emulators.pubsub.push import Pusher
 from emulators.pubsub.resources import Broker
 from emulators.pubsub.streams import Arrivals
 from emulators.pubsub.subscriber import Subscriber
-from emulators.unary import handlers
 
 __all__ = ["Delivery", "PubSub"]
 

@@ -2,8 +2,8 @@
 
 import grpc
 
-from emulators.field_masks import merged
-from emulators.paging import page
+from emulators.api.field_masks import merged
+from emulators.api.paging import page
 from emulators.pubsub import rules
 from emulators.pubsub.resources import Broker
 from emulators.pubsub.wire import Empty, Proto, Topic, message_class, unary

@@ -2,16 +2,16 @@
 
 from datetime import timedelta
 
-from emulators.field_masks import merged
-from emulators.paging import page
+from emulators.api.field_masks import merged
+from emulators.api.paging import page
+from emulators.api.refusals import invalid
+from emulators.api.times import instant
+from emulators.api.unary import Handler
 from emulators.pubsub import rules
 from emulators.pubsub.delivery import Subscription
 from emulators.pubsub.history import SNAPSHOT_LIFE
 from emulators.pubsub.resources import Broker
 from emulators.pubsub.wire import Empty, Proto, Snapshot, message_class, unary, unmet
-from emulators.refusals import invalid
-from emulators.unary import Handler
-from emulators.wire_times import instant
 
 
 class Replay:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from emulators.api.iam import Policies
 from emulators.engine import Ground
-from emulators.iam import Policies
 from emulators.pubsub import rules
 from emulators.pubsub.archive import Archive
 from emulators.pubsub.deliveries import Delivery, DeliveryLog, Outcome

@@ -9,10 +9,10 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from emulators.api.refusals import invalid
+from emulators.api.times import span
 from emulators.pubsub.filters import InvalidFilter, compile_filter
 from emulators.pubsub.wire import Proto, unsupported
-from emulators.refusals import invalid
-from emulators.wire_times import span
 
 DELETED_TOPIC = "_deleted-topic_"
 DEFAULT_ACK_SECONDS = 10

@@ -8,9 +8,10 @@ from datetime import datetime
 
 import grpc
 
+from emulators.api.paging import page
+from emulators.api.refusals import invalid
 from emulators.engine import Ground
 from emulators.journal import Journal
-from emulators.paging import page
 from emulators.pubsub import rules
 from emulators.pubsub.avro import Avro, InvalidAvro, parse
 from emulators.pubsub.protobuf import InvalidProtobuf, Protobuf
@@ -24,7 +25,6 @@ from emulators.pubsub.wire import (
     unary,
     unsupported,
 )
-from emulators.refusals import invalid
 
 DELETED_SCHEMA = "_deleted-schema_"
 MOST_DEFINITION_BYTES = 300 << 10

@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 
+from emulators.api.refusals import Context, Refused, invalid
+from emulators.api.unary import Handler
 from emulators.pubsub.delivery import Standing, Subscription
 from emulators.pubsub.leases import Holder
 from emulators.pubsub.resources import Broker
@@ -18,8 +20,6 @@ from emulators.pubsub.wire import (
     not_found,
     unmet,
 )
-from emulators.refusals import Context, Refused, invalid
-from emulators.unary import Handler
 
 MESSAGES_PER_RESPONSE = 1000
 BYTES_PER_RESPONSE = 4 << 20

@@ -5,8 +5,9 @@ import asyncio
 import grpc
 from google.rpc.error_details_pb2 import ErrorInfo
 
-from emulators.field_masks import merged
-from emulators.paging import page
+from emulators.api.field_masks import merged
+from emulators.api.paging import page
+from emulators.api.refusals import Context, Refused, invalid
 from emulators.pubsub import rules
 from emulators.pubsub.delivery import Standing, Subscription
 from emulators.pubsub.leases import Holder
@@ -15,7 +16,6 @@ from emulators.pubsub.resources import Broker
 from emulators.pubsub.streams import Arrivals, StreamingPull, check_pullable, hand_out
 from emulators.pubsub.wire import Empty, Proto, PullResponse, message_class, unary
 from emulators.pubsub.wire import Subscription as SubscriptionProto
-from emulators.refusals import Context, Refused, invalid
 
 INVALID_ACK_ID = "PERMANENT_FAILURE_INVALID_ACK_ID"
 ACK_ID_FAILURE = "EXACTLY_ONCE_ACKID_FAILURE"

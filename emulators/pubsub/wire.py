@@ -7,8 +7,8 @@ import grpc
 from google.protobuf import empty_pb2
 from google.pubsub_v1 import types
 
-from emulators.refusals import Refused
-from emulators.unary import Handler, handler
+from emulators.api.refusals import Refused
+from emulators.api.unary import Handler, handler
 
 Topic = types.Topic.pb()
 Subscription = types.Subscription.pb()

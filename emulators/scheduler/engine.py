@@ -11,16 +11,16 @@ from google.cloud import scheduler_v1
 from google.pubsub_v1 import PublishRequest, PublishResponse
 
 from emulators import app_engine, http_target
+from emulators.api.field_masks import merged, writable
+from emulators.api.locations import locations_service
+from emulators.api.paging import page
+from emulators.api.refusals import Refused, invalid, not_found
+from emulators.api.times import stamp
+from emulators.api.unary import Empty, Methods, handlers, raw
 from emulators.engine import Ground, GrpcServer
-from emulators.field_masks import merged, writable
 from emulators.http_target import Reply
-from emulators.locations import locations_service
-from emulators.paging import page
-from emulators.refusals import Refused, invalid, not_found
 from emulators.scheduler import rules
 from emulators.scheduler.job import Job, JobMessage
-from emulators.unary import Empty, Methods, handlers, raw
-from emulators.wire_times import stamp
 
 _FIELDS = (
     "description",

@@ -11,12 +11,12 @@ from typing import Any
 from google.cloud import scheduler_v1
 
 from emulators.agenda import Entry
+from emulators.api.times import stamp
 from emulators.clock import from_micros, micros
 from emulators.engine import Ground
 from emulators.http_target import Reply, backoff
 from emulators.scheduler import rules
 from emulators.scheduler.schedule import Schedule
-from emulators.wire_times import stamp
 
 log = logging.getLogger(__name__)
 JobMessage: Any = scheduler_v1.Job.pb()

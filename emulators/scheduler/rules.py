@@ -10,11 +10,11 @@ from typing import Any
 from google.cloud.scheduler_v1 import HttpMethod
 
 from emulators import app_engine
+from emulators.api.refusals import invalid
+from emulators.api.times import span
 from emulators.http_target import HTTP_DEADLINES, complete_target, deadline_within
-from emulators.refusals import invalid
 from emulators.scheduler.cron import BadSchedule
 from emulators.scheduler.schedule import Schedule, parse_schedule
-from emulators.wire_times import span
 
 DEFAULT_DEADLINE = timedelta(minutes=3)
 JOB_BYTES = 1 << 20

@@ -9,12 +9,12 @@ from google.cloud import tasks_v2
 from google.longrunning import operations_pb2
 from google.rpc import status_pb2
 
+from emulators.api.refusals import Refused, invalid, not_found
+from emulators.api.times import stamp
+from emulators.api.unary import Empty, Methods, handlers
 from emulators.clock import VirtualClock
 from emulators.journal import Journal
-from emulators.refusals import Refused, invalid, not_found
 from emulators.tasks import rules
-from emulators.unary import Empty, Methods, handlers
-from emulators.wire_times import stamp
 
 Operation: Any = operations_pb2.Operation
 Status: Any = status_pb2.Status

@@ -4,10 +4,10 @@ from typing import Any
 
 from google.cloud import tasks_v2
 
+from emulators.api.refusals import invalid
+from emulators.api.unary import Methods
 from emulators.journal import Journal
-from emulators.refusals import invalid
 from emulators.tasks import rules
-from emulators.unary import Methods
 
 CmekConfig: Any = tasks_v2.CmekConfig.pb()
 

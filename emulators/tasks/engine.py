@@ -10,21 +10,21 @@ from typing import Any
 import grpc
 from google.cloud import tasks_v2
 
+from emulators.api.field_masks import merged, writable
+from emulators.api.iam import Policies
+from emulators.api.locations import locations_service
+from emulators.api.paging import page
+from emulators.api.refusals import Refused, invalid, not_found
+from emulators.api.times import stamp
+from emulators.api.unary import Empty, Methods, handlers
 from emulators.clock import from_micros, micros
 from emulators.engine import Ground, GrpcServer
-from emulators.field_masks import merged, writable
 from emulators.http_target import Reply
-from emulators.iam import Policies
-from emulators.locations import locations_service
-from emulators.paging import page
-from emulators.refusals import Refused, invalid, not_found
 from emulators.tasks import rules
 from emulators.tasks.batches import Batches
 from emulators.tasks.encryption import Encryption
 from emulators.tasks.filters import parse_filter
 from emulators.tasks.queue import Queue, Record, TaskMessage
-from emulators.unary import Empty, Methods, handlers
-from emulators.wire_times import stamp
 
 QueueMessage: Any = tasks_v2.Queue.pb()
 _QUEUE_FIELDS = (

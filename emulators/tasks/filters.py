@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from emulators.refusals import invalid
+from emulators.api.refusals import invalid
 
 Test = Callable[[Any], bool]
 _TOKEN = re.compile(

@@ -15,11 +15,11 @@ import grpc
 from google.cloud import tasks_v2
 
 from emulators.agenda import Entry
+from emulators.api.times import stamp
 from emulators.engine import Ground
 from emulators.faults import FaultKind
 from emulators.http_target import Reply, backoff
 from emulators.tasks import calls, rules
-from emulators.wire_times import stamp
 
 TaskMessage: Any = tasks_v2.Task.pb()
 _SLACK = 1e-6

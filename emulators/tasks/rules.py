@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from emulators import app_engine
+from emulators.api.refusals import invalid
+from emulators.api.times import check_timestamp, span, stamp
 from emulators.clock import micros
 from emulators.http_target import (
     HTTP_DEADLINES,
@@ -20,9 +22,7 @@ from emulators.http_target import (
     deadline_within,
     method_of,
 )
-from emulators.refusals import invalid
 from emulators.tasks.calls import overridden_url
-from emulators.wire_times import check_timestamp, span, stamp
 
 HORIZON = timedelta(hours=720)
 """How far ahead a task may be scheduled."""

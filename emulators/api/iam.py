@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
+from emulators.api.refusals import Refused, invalid, not_found
+from emulators.api.unary import Methods
 from emulators.journal import Journal
-from emulators.refusals import Refused, invalid, not_found
-from emulators.unary import Methods
 
 Policy: Any = policy_pb2.Policy
 _iam: Any = iam_policy_pb2

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf import empty_pb2
 
-from emulators.refusals import Context, end_call
+from emulators.api.refusals import Context, end_call
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Empty: Any = empty_pb2.Empty

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from emulators.api.refusals import invalid
 from emulators.clock import micros
-from emulators.refusals import invalid
 
 # The ranges of google/protobuf/duration.proto and timestamp.proto.
 _DURATION_SECONDS = 315_576_000_000

@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from emulators.refusals import invalid
+from emulators.api.refusals import invalid
 
 
 def writable(mask: Any, fields: Collection[str], kind: Any) -> list[str]:

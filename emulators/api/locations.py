@@ -4,9 +4,9 @@ from typing import Any
 
 from google.cloud.location import locations_pb2
 
-from emulators.paging import page
-from emulators.refusals import invalid, not_found
-from emulators.unary import Methods, handlers
+from emulators.api.paging import page
+from emulators.api.refusals import invalid, not_found
+from emulators.api.unary import Methods, handlers
 
 _REGIONS = (
     "asia-east1",

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from emulators.refusals import invalid
+from emulators.api.refusals import invalid
 
 T = TypeVar("T")
 

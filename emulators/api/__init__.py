@@ -1,0 +1,1 @@
+"""What Google's gRPC APIs have in common: refusals, pages, field masks, times, policies."""
