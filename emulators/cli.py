@@ -7,6 +7,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -214,9 +215,12 @@ def _show_faults(answer: dict[str, Any]) -> None:
 
 def _share(text: str) -> float:
     try:
-        return float(text.removesuffix("%")) / 100
+        share = float(text.removesuffix("%")) / 100
     except ValueError:
-        raise _fail(f"{text} is no percentage", USAGE) from None
+        share = 0.0
+    if not 0 < share <= 1:
+        raise _fail(f"{text} is no part of the calls: write 20%, or 100% at most", USAGE)
+    return share
 
 
 @app.command()
@@ -271,10 +275,20 @@ def _ask(
             found: dict[str, Any] = json.load(answer)
             return found
     except urllib.error.HTTPError as error:
-        with error:
-            raise _fail(json.load(error).get("detail", str(error))) from None
+        raise _fail(_detail(error)) from None
     except urllib.error.URLError as error:
         raise _fail(f"The local cloud does not answer: {error.reason}") from None
+    except (OSError, HTTPException, ValueError):
+        raise _fail(f"{_address(cloud)} is no local cloud's console.") from None
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    """What the control API says of an error; something else may have answered."""
+    with error:
+        try:
+            return str(json.load(error)["detail"])
+        except (ValueError, LookupError, TypeError):
+            return f"{error.url} is no local cloud's console: {error}"
 
 
 def _register_demo() -> None:
@@ -289,4 +303,4 @@ def _register_demo() -> None:
 _register_demo()
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="clinicloop")

@@ -98,6 +98,13 @@ class Fault:
     ended: asyncio.Event = field(default_factory=asyncio.Event, init=False, repr=False)
     dice: Random = field(default_factory=Random, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Raises `NoSuchFault` for limits by which nothing could be struck."""
+        if not 0 < self.share <= 1:
+            raise NoSuchFault(f"a share is more than 0 and at most 1 (100%), not {self.share:g}")
+        if self.late < 0 or (self.count is not None and self.count < 1):
+            raise NoSuchFault("`late` is no less than 0, `count` no less than 1")
+
     def hits(self) -> bool:
         """Throw the dice for one call and count a strike."""
         if self.count == 0 or (self.share < 1 and self.dice.random() >= self.share):

@@ -49,6 +49,7 @@ def http_middleware(faults: Faults, target: str) -> Any:
         if kind in (FaultKind.ERROR, FaultKind.RATE_LIMIT):
             refuse = faults.refusals.get(target, google_refusal)
             return refuse(429 if kind is FaultKind.RATE_LIMIT else 500)
+        await request.read()  # a client that gives up meanwhile has sent it, and it is done
         await _late(fault)
         response = await handler(request)
         if kind is FaultKind.FAIL_AFTER_SUCCESS:

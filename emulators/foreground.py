@@ -4,10 +4,14 @@ Heavy imports happen inside the functions, so that the command line is quick.
 """
 
 import os
+import re
 import shlex
 import signal
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 MARK = "CLINICLOOP_CLOUD"
 """The variable with the address of a cloud's console."""
+_STOPPING_SECONDS = 3
 
 
 class NotStarted(Exception):
@@ -51,7 +56,10 @@ class Notice:
             self.file.unlink()
 
     def clear_way(self) -> None:
-        """Remove what an earlier cloud left behind; raises `NotOurs` for anything else."""
+        """Remove what an earlier cloud left behind; raises `NotOurs` for anything else.
+
+        A cloud that is stopping has a moment to go.
+        """
         if not self.file.exists():
             return
         if self.file.is_dir():
@@ -59,7 +67,22 @@ class Notice:
         text = self.file.read_text(errors="replace")
         if text.strip() and f"{MARK}=" not in text:
             raise NotOurs(f"{self.file} is in the way: no local cloud has written it")
-        self.file.unlink()
+        owner = re.search(rf"^{MARK}=(\S+)", text, re.MULTILINE)
+        if owner is not None and _goes_on(owner[1]):
+            raise NotOurs(f"{self.file} is of the local cloud that runs at {owner[1]}")
+        self.file.unlink(missing_ok=True)
+
+
+def _goes_on(url: str) -> bool:
+    """Whether a console answers there, and still does after some seconds."""
+    deadline = time.monotonic() + _STOPPING_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"{url}/api/faults", timeout=1).close()  # noqa: S310 -- ours
+        except (OSError, HTTPException, ValueError):
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def shell_variables(cloud: "LocalCloud") -> str:
@@ -88,7 +111,10 @@ def state_folder(data: Path | None) -> Iterator[Path]:
         return
     from tempfile import TemporaryDirectory
 
+    stops = (signal.SIGINT, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)  # one between making and knowing would leave it
     with TemporaryDirectory(prefix="clinicloop-", ignore_cleanup_errors=True) as made:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
         yield Path(made)
 
 

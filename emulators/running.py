@@ -11,7 +11,7 @@ import uvloop
 
 from emulators.agenda import Agenda
 from emulators.cloud import LocalCloud, Options
-from emulators.faults import Fault, FaultKind, Faults, checked
+from emulators.faults import Fault, FaultKind, Faults, NoSuchFault, checked
 
 _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 T = TypeVar("T")
@@ -98,6 +98,8 @@ class RunningCloud:
         for what is not here or cannot be acted out.
         """
         lasts = timedelta(**{name: limits.pop(name) for name in _UNITS if name in limits})
+        if lasts < timedelta():
+            raise NoSuchFault(f"a fault lasts for some time, not for {lasts}")
         if lasts:
             limits["until"] = self.now + lasts
 

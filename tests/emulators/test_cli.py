@@ -199,6 +199,37 @@ def test_a_file_of_somebody_else_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "x.env").read_text() == "SECRET=mine\n"
 
 
+def test_the_file_of_a_cloud_that_runs_is_left_to_it(here: Path) -> None:
+    written = (here / "local.env").read_text()
+    failed = run(here, "cloud", "--only", "fcm", "--env", "local.env")
+    assert failed.returncode == 2
+    assert "is of the local cloud that runs at http://127.0.0.1:" in failed.stderr
+    assert (here / "local.env").read_text() == written
+
+
+def test_the_file_of_a_cloud_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "x.env").write_text(f"CLINICLOOP_CLOUD=http://127.0.0.1:{free_port()}\n")
+    process, _ = start(tmp_path, "cloud", "--only", "fcm", "--env", "x.env")
+    try:
+        assert "FCM_URL" in variables(tmp_path / "x.env")
+    finally:
+        stop(process)
+
+
+def test_an_address_that_is_no_console_is_said(here: Path) -> None:
+    engine = variables(here / "local.env")["TWILIO_URL"]
+    failed = run(here, "fault", "--cloud", engine)
+    assert failed.returncode == 1
+    assert "is no local cloud's console" in failed.stderr
+
+
+@pytest.mark.parametrize("share", ["120%", "0%", "many%"])
+def test_what_is_no_share_is_said(here: Path, share: str) -> None:
+    failed = run(here, "fault", "twilio", "down", share)
+    assert failed.returncode == 2
+    assert f"{share} is no part of the calls" in failed.stderr
+
+
 def test_clouds_side_by_side_know_nothing_of_one_another(here: Path) -> None:
     process, _ = start(here, "cloud", "--only", "twilio,fcm", "--env", "second.env")
     try:

@@ -207,6 +207,21 @@ def test_a_dropped_connection_breaks_off_in_the_midst_of_the_answer(
     assert 0 < len(received) < int(answer.headers["Content-Length"])
 
 
+def test_a_hanging_request_takes_effect_though_its_client_has_given_up(
+    cloud: RunningCloud,
+) -> None:
+    path = f"/2010-04-01/Accounts/{cloud.env['TWILIO_ACCOUNT_SID']}/Messages.json"
+    account = (cloud.env["TWILIO_ACCOUNT_SID"], cloud.env["TWILIO_AUTH_TOKEN"])
+    form = {"To": "+4917012345678", "From": cloud.env["TWILIO_NUMBER"], "Body": "in the end"}
+    with cloud.fault("twilio", "hang"), pytest.raises(httpx.ReadTimeout):
+        httpx.post(cloud.env["TWILIO_URL"] + path, data=form, auth=account, timeout=0.3)
+    deadline = time.monotonic() + 10
+    while not cloud.inbox("twilio"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "in the end" in str(cloud.inbox("twilio"))
+
+
 # Streams
 
 
@@ -356,6 +371,15 @@ def test_what_a_target_cannot_act_out_is_refused(cloud: RunningCloud) -> None:
         cloud.heal("spanner")
     with pytest.raises(NoSuchFault, match="postgres has no faults here"):
         cloud.fault("postgres", "down")
+
+
+@pytest.mark.parametrize("limits", [{"share": 2}, {"share": 0}, {"count": 0}, {"minutes": -1}])
+def test_limits_outside_the_possible_are_refused(
+    cloud: RunningCloud, limits: dict[str, float]
+) -> None:
+    with pytest.raises(NoSuchFault):
+        cloud.fault("pubsub", "down", **limits)
+    assert cloud.faults.in_force() == []
 
 
 def test_firestore_is_late_when_it_is_delayed(cloud: RunningCloud, store: firestore.Client) -> None:

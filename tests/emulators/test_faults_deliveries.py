@@ -150,6 +150,19 @@ def test_a_task_that_is_held_back_runs_after_the_next(
     assert receiver.paths == ["/second", "/first"]
 
 
+def test_tasks_that_are_all_held_back_change_places(
+    loop: Loop, tasks: tasks_v2.CloudTasksClient, receiver: HttpReceiver
+) -> None:
+    loop.ground.faults.add(Fault("tasks", FaultKind.REORDER))
+    sent = [f"/{number}" for number in range(10)]
+    for path in sent:
+        request = tasks_v2.HttpRequest(url=f"{receiver.url}{path}")
+        tasks.create_task(parent=QUEUE, task=tasks_v2.Task(http_request=request))
+    loop.advance(seconds=3)
+    assert sorted(receiver.paths) == sent
+    assert receiver.paths != sent
+
+
 # Webhooks
 
 

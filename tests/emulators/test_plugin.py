@@ -25,6 +25,8 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.cloud.scheduler_v1.services.cloud_scheduler import transports as scheduling
 from google.cloud.tasks_v2.services.cloud_tasks import transports as tasking
 
+from emulators.cloud import CloudError
+
 PLACE = "projects/shop/locations/europe-west1"
 
 
@@ -45,6 +47,11 @@ def test_firestore(firestore_emulator):
     client.document("orders/1").set({"paid": True})
     assert client.document("orders/1").get().to_dict() == {"paid": True}
     client.close()
+
+
+def test_an_engine_without_a_journal_is_not_restarted(pubsub_emulator, local_cloud):
+    with pytest.raises(CloudError, match="pubsub would start empty"):
+        local_cloud.restart("pubsub")
 
 
 def test_time_moves_tasks(cloud_tasks_emulator, local_cloud):
@@ -135,7 +142,7 @@ def run(folder: Path, *files: tuple[str, str]) -> subprocess.CompletedProcess[st
 
 def test_another_project_needs_one_line(tmp_path: Path) -> None:
     done = run(tmp_path, ("conftest.py", CONFTEST), ("test_shop.py", EXAMPLE))
-    assert "8 passed" in done.stdout, done.stdout + done.stderr
+    assert "9 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_example_of_the_page_works(tmp_path: Path) -> None:
