@@ -43,6 +43,8 @@ LATE = (FaultKind.SLOW, FaultKind.DELAY)
 """The kinds for which `Fault.late` says how much."""
 DELIVERING = ("pubsub", "tasks")
 """The engines that deliver; vendors do it under their name with `-webhooks`."""
+_REORDER_SECONDS = (0.5, 1.5)
+"""How long REORDER holds back; it varies, so that deliveries held back change places, too."""
 _DATABASE = (FaultKind.DOWN, FaultKind.HANG, FaultKind.DROP_CONNECTION)
 
 
@@ -104,6 +106,12 @@ class Fault:
             raise NoSuchFault(f"a share is more than 0 and at most 1 (100%), not {self.share:g}")
         if self.late < 0 or (self.count is not None and self.count < 1):
             raise NoSuchFault("`late` is no less than 0, `count` no less than 1")
+
+    def holds_back(self) -> float:
+        """How late a delivery that was struck by DELAY or REORDER comes, in virtual seconds."""
+        if self.kind is FaultKind.DELAY:
+            return self.late
+        return self.dice.uniform(*_REORDER_SECONDS)
 
     def hits(self) -> bool:
         """Throw the dice for one call and count a strike."""

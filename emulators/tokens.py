@@ -1,5 +1,6 @@
 """Signed tokens of the local cloud: OIDC tokens for pushes and tasks, ID tokens for people."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,14 +61,20 @@ class TokenIssuer:
                 {
                     "iss": GOOGLE_ISSUER,
                     "aud": audience,
-                    "azp": service_account,
-                    "sub": service_account,
+                    "azp": _unique_id(service_account),
+                    "sub": _unique_id(service_account),
                     "email": service_account,
                     "email_verified": True,
                 }
             )
             self._oidc[(service_account, audience)] = (token, now + 3600)
         return token
+
+
+def _unique_id(service_account: str) -> str:
+    """A number of 21 digits, as a service account has one beside its e-mail address."""
+    digest = hashlib.sha256(service_account.encode()).digest()
+    return f"1{int.from_bytes(digest) % 10**20:020d}"
 
 
 def _certificate(key: RsaKey) -> bytes:

@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from emulators.engine import Ground
 from emulators.faults import FaultKind
 
-REORDER_SECONDS = 1.0
-"""Virtual seconds that REORDER holds a message back, so that others overtake it."""
 _ORDERED = (FaultKind.DELAY,)
 _UNORDERED = (FaultKind.DELAY, FaultKind.REORDER)
 
@@ -23,8 +21,7 @@ class Disturbances:
         fault = self._faults.struck("pubsub", topic, *(_ORDERED if ordered else _UNORDERED))
         if fault is None:
             return None
-        late = fault.late if fault.kind is FaultKind.DELAY else REORDER_SECONDS
-        return self._clock.now() + timedelta(seconds=late)
+        return self._clock.now() + timedelta(seconds=fault.holds_back())
 
     def duplicates(self, topic: str) -> bool:
         """Whether a message is delivered twice."""

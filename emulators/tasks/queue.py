@@ -23,8 +23,6 @@ from emulators.tasks import calls, rules
 
 TaskMessage: Any = tasks_v2.Task.pb()
 _SLACK = 1e-6
-_REORDER_SECONDS = (0.5, 1.5)
-"""Virtual seconds that REORDER holds a task back; they vary, so that those held change places."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -198,10 +196,9 @@ class Queue:
         if fault is None:
             self._make_ready(record)
             return
-        late = (
-            fault.late if fault.kind is FaultKind.DELAY else fault.dice.uniform(*_REORDER_SECONDS)
+        record.entry = self.ground.agenda.after(
+            fault.holds_back(), lambda: self._make_ready(record), "late task"
         )
-        record.entry = self.ground.agenda.after(late, lambda: self._make_ready(record), "late task")
 
     def _make_ready(self, record: Record) -> None:
         record.entry = None

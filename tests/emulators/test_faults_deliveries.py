@@ -76,6 +76,18 @@ def test_a_reordered_message_is_pulled_after_its_followers(cloud: Cloud) -> None
     assert pulled(cloud) == ["first"]
 
 
+def test_messages_that_are_all_held_back_change_places(cloud: Cloud) -> None:
+    cloud.subscribe()
+    strike(cloud, FaultKind.REORDER)
+    sent = [str(number) for number in range(10)]
+    for data in sent:
+        cloud.publish(data)
+    cloud.loop.advance(seconds=3)
+    came = pulled(cloud)
+    assert sorted(came) == sent
+    assert came != sent
+
+
 def test_a_delayed_message_is_pulled_later(cloud: Cloud) -> None:
     cloud.subscribe()
     strike(cloud, FaultKind.DELAY, late=600)
