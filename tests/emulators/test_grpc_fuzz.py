@@ -1,5 +1,6 @@
 """Whatever a gRPC call holds, it gets a status, at once, and the engine goes on serving."""
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,7 +42,9 @@ from tests.emulators.grpc_requests import (
 )
 from tests.emulators.grpc_surface import Rpc, call, requests, rpcs
 
-EXAMPLES = 25
+LONG = "FUZZ_EXAMPLES"
+"""Set to a number, it asks for so many requests of each RPC, other ones every time."""
+EXAMPLES = int(os.environ.get(LONG, "25"))
 NOT_CRASHED = set(grpc.StatusCode) - {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
 WAITING = {"Subscriber/Pull", "Subscriber/StreamingPull", "Firestore/Listen", "Firestore/Write"}
 """Calls that rightly stay open while nothing comes."""
@@ -120,7 +123,11 @@ def test_any_request_gets_a_status_and_the_engine_goes_on(
     patience = 0.3 if str(rpc) in WAITING else 10
 
     @settings(
-        max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=EXAMPLES,
+        derandomize=LONG not in os.environ,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
     )
     @given(st.lists(requests(rpc, surface.names, valid(str(rpc))), min_size=1, max_size=2))
     def send(sent: list[Any]) -> None:
