@@ -10,6 +10,7 @@ NAMES = (
     "cold_start",
     "push_handling",
     "outbox_relay",
+    "virtual_months",
     "cloud_start",
     "idle_cpu",
     "pubsub_throughput",

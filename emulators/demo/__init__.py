@@ -1,4 +1,4 @@
-"""`clinicloop demo`: the life of several hundred contracts, played and checked."""
+"""`clinicloop demo`: the lives of many contracts, played and checked."""
 
 import typer
 
