@@ -2,11 +2,13 @@
 
 import asyncio
 import itertools
+import socket
 from collections.abc import Iterator
 
 import pytest
 from google.pubsub_v1 import types
 
+from emulators import http_target
 from emulators.faults import Fault, FaultKind
 from tests.emulators.conftest import Loop
 from tests.emulators.pubsub_cloud import (
@@ -92,6 +94,19 @@ def test_unreachable_endpoint_is_tried_until_it_answers(cloud: Cloud) -> None:
     )
     cloud.loop.advance(seconds=1)
     assert cloud.outcomes() == ["nacked", "acked"]
+
+
+def test_silent_endpoint_cannot_hold_up_virtual_time(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_target, "STALL_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # takes connections, answers nothing
+        cloud.receiver.url = f"http://127.0.0.1:{listening.getsockname()[1]}/push"
+        cloud.push(retry_policy=backoff(60, 60), ack_deadline_seconds=600)
+        cloud.loop.ground.clock.freeze()
+        cloud.publish()
+        cloud.loop.advance(seconds=90)
+    assert cloud.outcomes() == ["nacked", "nacked"]
 
 
 def test_retry_policy_doubles_up_to_its_maximum(cloud: Cloud) -> None:
