@@ -143,6 +143,17 @@ def test_an_older_row_never_replaces_a_newer_document(screen: Screen) -> None:
     assert screen.status(contract) == ("paused", 5)
 
 
+def test_a_document_without_a_version_is_replaced(screen: Screen) -> None:
+    contract = ContractId.new()
+    screen.row(contract, ContractStatus.ACTIVE, 1)
+    screen.put(contract, {"status": "paused", "left_over": "x"})
+    assert screen.says(ContractActivated, contract, 1) == 204
+    shown = screen.shown("contracts", contract)
+    assert shown is not None
+    assert (shown["status"], shown["version"]) == ("active", 1)
+    assert "left_over" not in shown
+
+
 def test_an_event_about_a_row_nobody_has_shows_nothing(screen: Screen) -> None:
     contract = ContractId.new()
     assert screen.says(ContractActivated, contract, 1) == 204
