@@ -11,7 +11,7 @@ import binascii
 import hmac
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -142,6 +142,9 @@ class Chargebee:
             params["updated_at"] = {"after": int(since.timestamp())}
         if resource is Resource.TRANSACTION:
             params["status"] = {"is": "failure"}
+        return self._listed(resource, params)
+
+    def _listed(self, resource: Resource, params: dict[str, Any]) -> list[RawObject]:
         return self._all(resource, lambda more: self._api(resource).list(params | more))
 
     def _all(self, resource: Resource, ask: Callable[[dict[str, Any]], Any]) -> list[RawObject]:
@@ -166,6 +169,15 @@ class Chargebee:
                 raise
         raw: RawObject = getattr(answer, resource.value).raw_data
         return raw
+
+    def transactions(self, ids: Sequence[str]) -> list[RawObject]:
+        """A call for every hundred: https://apidocs.chargebee.com/docs/api/transactions"""
+        found: list[RawObject] = []
+        for start in range(0, len(ids), _PAGE):
+            some = {"in": list(ids[start : start + _PAGE])}
+            params = {"limit": _PAGE, "include_deleted": True, "id": some}
+            found += self._listed(Resource.TRANSACTION, params)
+        return found
 
     def payments(self, invoice_id: str) -> list[RawObject]:
         api = self._api(Resource.TRANSACTION)

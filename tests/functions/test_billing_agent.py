@@ -207,6 +207,15 @@ def test_a_stray_stops_no_other_and_is_forgotten_once_it_has_a_clinic(site: Site
     assert site.rows("strays") == []
 
 
+def test_a_customer_who_moves_belongs_to_the_other_clinic(site: Site) -> None:
+    ada = site.customer()
+    site.sync()
+    site.sdk.Customer.update(str(ada), {"cf_clinic_id": str(KOLKATA)})
+    site.sync()
+    accounts = site.house.rows("SELECT customer_id, clinic_id FROM billing.accounts")
+    assert accounts == [{"customer_id": ada, "clinic_id": KOLKATA}]
+
+
 def test_clinics_see_only_their_own(site: Site) -> None:
     site.begin(site.customer())
     site.begin(site.customer(clinic_id=KOLKATA), clinic_id=KOLKATA)

@@ -128,6 +128,17 @@ def test_a_collection_tells_by_the_invoice_alone(site: Site, port: Chargebee) ->
     assert sorted(codes, key=str) == [None, "insufficient_funds", "insufficient_funds"]
 
 
+def test_transactions_are_found_by_id_however_many_are_asked_for(
+    site: Site, port: Chargebee
+) -> None:
+    invoice = site.begin(site.customer("insufficient_funds*2,ok"))
+    port.collect(invoice["id"], "k1")
+    mine = sorted(raw["id"] for raw in port.payments(invoice["id"]))
+    asked = [*(f"txn_{number}" for number in range(150)), *mine, "with space, and comma"]
+    assert sorted(raw["id"] for raw in port.transactions(asked)) == mine
+    assert port.transactions([]) == []
+
+
 def test_dunning_is_stopped_once_and_for_all(site: Site, port: Chargebee) -> None:
     invoice = site.begin(site.customer("insufficient_funds"))
     port.stop_dunning(invoice["id"], "k1")

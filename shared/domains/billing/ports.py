@@ -1,5 +1,6 @@
 """What the billing context asks of the billing provider and of the marketing platform."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -18,6 +19,10 @@ class BillingProvider(Protocol):
 
     def retrieve(self, resource: Resource, vendor_id: str) -> RawObject | None:
         """One object as it is now; None when there is none."""
+        ...
+
+    def transactions(self, ids: Sequence[str]) -> list[RawObject]:
+        """Those of the transactions that there are."""
         ...
 
     def payments(self, invoice_id: str) -> list[RawObject]:

@@ -1,7 +1,7 @@
 """Use cases of the billing context: taking over what the provider reports, and the retry ladder."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -131,10 +131,11 @@ class Applied:
 
 @dataclass(frozen=True)
 class Homes:
-    """Which clinic each object of a batch belongs to."""
+    """Which clinic each object of a batch belongs to; `accounts` are the customers stored."""
 
     clinics: frozenset[ClinicId]
     customers: dict[CustomerId, ClinicId]
+    accounts: dict[CustomerId, store.Account]
 
     def of(self, report: CustomerReport | SubscriptionReport | InvoiceReport) -> ClinicId | None:
         if isinstance(report, InvoiceReport):
@@ -144,39 +145,51 @@ class Homes:
 
 def homes(reports: Reports, work: Work) -> Homes:
     """Customers carry `cf_clinic_id`, subscriptions too; an invoice goes by its customer."""
-    clinics = store.clinics(work)
-    known = store.homes({invoice.customer_id for invoice in reports.invoices}, work)
+    named = {invoice.customer_id for invoice in reports.invoices}
+    named.update(customer.id for customer in reports.customers)
+    clinics, accounts = store.places(named, work)
+    known = {customer_id: account.clinic_id for customer_id, account in accounts.items()}
     for one in reports.subscriptions:
         if one.cf_clinic_id in clinics and one.cf_clinic_id:
             known.setdefault(one.customer_id, one.cf_clinic_id)
     for customer in reports.customers:
         if customer.cf_clinic_id in clinics and customer.cf_clinic_id:
             known[customer.id] = customer.cf_clinic_id
-    return Homes(frozenset(clinics), known)
+    return Homes(clinics, known, accounts)
 
 
 def apply(
-    reports: Reports, work: Work, *, where: Homes | None = None, new_method: bool = False
+    reports: Reports,
+    work: Work,
+    *,
+    where: Homes | None = None,
+    stored: Mapping[ClinicId, store.Sights] | None = None,
+    new_method: bool = False,
 ) -> Applied:
     """Take over what is newer. Rows are locked by kind, clinic and id, so that no two batches wait
-    for each other in a circle; what is nobody's is answered and stops no other.
+    for each other in a circle; what is nobody's is answered and stops no other. `where` and
+    `stored` are what the caller has looked up of the batch in this transaction.
     """
-    where = where or homes(reports, work)
     applied = Applied(strays=list(reports.strays))
-    fresh = reports.customers if new_method else _fresh(reports.customers, work)
+    if not (reports.customers or reports.subscriptions or reports.invoices):
+        return applied
+    where = where or homes(reports, work)
+    fresh = reports.customers if new_method else _fresh(reports.customers, where)
     for clinic, customers in _by_clinic(fresh, where, Resource.CUSTOMER, applied):
         with work.within(clinic):
             for customer in customers:
                 apply_customer(customer, work, new_method=new_method)
-    for clinic, subscriptions in _by_clinic(
-        reports.subscriptions, where, Resource.SUBSCRIPTION, applied
-    ):
+    subscriptions = _by_clinic(reports.subscriptions, where, Resource.SUBSCRIPTION, applied)
+    invoices = _by_clinic(reports.invoices, where, Resource.INVOICE, applied)
+    if stored is None:
+        stored = _stored(dict(subscriptions), dict(invoices), work)
+    for clinic, newer in _newer(Resource.SUBSCRIPTION, subscriptions, stored):
         with work.within(clinic):
-            for one in _newer(Resource.SUBSCRIPTION, subscriptions, work):
+            for one in newer:
                 applied.newer += apply_subscription(one, work)
-    for clinic, invoices in _by_clinic(reports.invoices, where, Resource.INVOICE, applied):
+    for clinic, latest in _newer(Resource.INVOICE, invoices, stored):
         with work.within(clinic):
-            for invoice in _newer(Resource.INVOICE, invoices, work):
+            for invoice in latest:
                 applied.newer += apply_invoice(invoice, reports.declines, work)
     return applied
 
@@ -204,15 +217,46 @@ def _homeless(report: CustomerReport | SubscriptionReport | InvoiceReport) -> st
     return "cf_clinic_id names no clinic known here" if report.cf_clinic_id else "no cf_clinic_id"
 
 
-def _fresh(reports: tuple[CustomerReport, ...], work: Work) -> list[CustomerReport]:
-    stored = store.account_versions([report.id for report in reports], work)
-    return [one for one in reports if one.resource_version > stored.get(one.id, -1)]
+def _fresh(reports: Iterable[CustomerReport], where: Homes) -> list[CustomerReport]:
+    known = where.accounts
+    return [
+        one
+        for one in reports
+        if one.id not in known or one.resource_version > known[one.id].resource_version
+    ]
 
 
-def _newer(resource: Resource, reports: list[Report], work: Work) -> list[Report]:
+def _stored(
+    subscriptions: Mapping[ClinicId, list[SubscriptionReport]],
+    invoices: Mapping[ClinicId, list[InvoiceReport]],
+    work: Work,
+) -> dict[ClinicId, store.Sights]:
+    found = {}
+    for clinic in sorted(subscriptions.keys() | invoices.keys()):
+        ids = {
+            Resource.SUBSCRIPTION: [one.id for one in subscriptions.get(clinic, ())],
+            Resource.INVOICE: [one.id for one in invoices.get(clinic, ())],
+        }
+        with work.within(clinic):
+            found[clinic] = store.sights(ids, work)
+    return found
+
+
+def _newer(
+    resource: Resource,
+    owned: list[tuple[ClinicId, list[Report]]],
+    stored: Mapping[ClinicId, store.Sights],
+) -> Iterator[tuple[ClinicId, list[Report]]]:
     """Leave out what is stored already, so that reading a span twice locks nothing."""
-    stored = store.versions(resource, [report.id for report in reports], work)
-    return [one for one in reports if one.resource_version > stored.get(one.id, -1)]
+    for clinic, reports in owned:
+        ours = stored[clinic][resource]
+        newer = [
+            one
+            for one in reports
+            if one.id not in ours or one.resource_version > ours[one.id].resource_version
+        ]
+        if newer:
+            yield clinic, newer
 
 
 # Collecting what was declined

@@ -10,17 +10,21 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
-    Table,
+    CompoundSelect,
+    Text,
+    any_,
+    bindparam,
     delete,
     func,
-    literal,
     literal_column,
-    or_,
+    null,
     select,
+    union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from shared.domains.billing.commands import (
     CustomerReport,
@@ -30,6 +34,9 @@ from shared.domains.billing.commands import (
 )
 from shared.domains.billing.model import Drift, Dunning, Invoice, Resource, Sight
 from shared.domains.billing.tables import (
+    SAVE_ACCOUNT,
+    SAVE_INVOICE,
+    SAVE_SUBSCRIPTION,
     accounts,
     drifts,
     invoices,
@@ -41,12 +48,14 @@ from shared.events.billing import Decline, InvoiceStatus
 from shared.kernel.ids import ClinicId, CustomerId, InvoiceId, SubscriptionId, WebhookId
 from shared.kernel.money import Money
 from shared.kernel.work import Work
-from shared.platform import unit_of_work, webhooks
+from shared.platform import tables, webhooks
 from shared.platform.tables import Instant
 from shared.platform.unit_of_work import sql
 
-_TABLES = {Resource.SUBSCRIPTION: subscriptions, Resource.INVOICE: invoices}
-_ONCE = frozenset({"clinic_id", "id", "vendor_id", "created_at"})
+
+def _among(column: Column[Any], name: str) -> ColumnElement[bool]:
+    """Whether `column` is one of the array bound to `name`: one statement for any number."""
+    return column == any_(bindparam(name, type_=ARRAY(column.type)))
 
 
 @dataclass(frozen=True)
@@ -59,10 +68,6 @@ class Saved:
     exhausted_before: bool
 
 
-def clinics(work: Work) -> set[ClinicId]:
-    return set(unit_of_work.clinics(work))
-
-
 def webhook_body(webhook_id: WebhookId, work: Work) -> bytes | None:
     """The raw webhook; None when it was pruned."""
     return webhooks.body(sql(work), webhook_id)
@@ -71,57 +76,100 @@ def webhook_body(webhook_id: WebhookId, work: Work) -> bytes | None:
 # Which clinic a customer belongs to
 
 
-def homes(customers: Collection[CustomerId], work: Work) -> dict[CustomerId, ClinicId]:
-    """The clinics of those customers that are known."""
-    query = select(accounts.c.customer_id, accounts.c.clinic_id).where(
-        accounts.c.customer_id.in_(customers)
-    )
-    rows = sql(work).execute(query) if customers else ()
-    return {row.customer_id: row.clinic_id for row in rows}
+@dataclass(frozen=True)
+class Account:
+    """Whose a customer is, and as of which version."""
+
+    clinic_id: ClinicId
+    resource_version: int
 
 
-def account_versions(customers: Collection[CustomerId], work: Work) -> dict[CustomerId, int]:
-    """The versions stored of those customers."""
-    query = select(accounts.c.customer_id, accounts.c.resource_version).where(
-        accounts.c.customer_id.in_(customers)
-    )
-    rows = sql(work).execute(query) if customers else ()
-    return {row.customer_id: row.resource_version for row in rows}
+_PLACES = union_all(
+    select(accounts.c.customer_id, accounts.c.clinic_id, accounts.c.resource_version).where(
+        _among(accounts.c.customer_id, "customers")
+    ),
+    select(null(), tables.clinics.c.id, null()),
+)
+
+
+def places(
+    customers: Collection[CustomerId], work: Work
+) -> tuple[frozenset[ClinicId], dict[CustomerId, Account]]:
+    """All clinics, and those of the customers that are known."""
+    clinics, known = set(), {}
+    for customer_id, clinic_id, version in sql(work).execute(
+        _PLACES, {"customers": list(customers)}
+    ):
+        if customer_id is None:
+            clinics.add(clinic_id)
+        else:
+            known[customer_id] = Account(clinic_id, version)
+    return frozenset(clinics), known
 
 
 def save_account(report: CustomerReport, clinic_id: ClinicId, work: Work) -> bool:
     """Store whose customer it is, if newer; answers whether another payment method came."""
-    new = insert(accounts).values(
-        customer_id=report.id,
-        clinic_id=clinic_id,
-        payment_source=report.primary_payment_source_id,
-        resource_version=report.resource_version,
-        updated_at=work.now,
-    )
-    names = ("clinic_id", "payment_source", "resource_version", "updated_at")
-    statement = new.on_conflict_do_update(
-        index_elements=["customer_id"],
-        set_={name: new.excluded[name] for name in names},
-        where=accounts.c.resource_version < new.excluded.resource_version,
-    ).returning(
-        accounts.c.payment_source,
-        literal_column("old.customer_id").label("known"),
-        literal_column("old.payment_source").label("before"),
-    )
-    row = sql(work).execute(statement).one_or_none()
-    if row is None or row.known is None or row.payment_source is None:
+    values = {
+        "customer_id": report.id,
+        "clinic_id": clinic_id,
+        "payment_source": report.primary_payment_source_id,
+        "resource_version": report.resource_version,
+        "updated_at": work.now,
+    }
+    row = sql(work).execute(SAVE_ACCOUNT, values).one_or_none()
+    if row is None or row.customer_id_before is None or row.payment_source is None:
         return False
-    return bool(row.payment_source != row.before)
+    return bool(row.payment_source != row.payment_source_before)
 
 
 # Rows of the provider's objects
 
 
-def versions(resource: Resource, vendor_ids: Collection[str], work: Work) -> dict[str, int]:
-    """The versions stored of those objects, in the entered clinic."""
-    rows = _TABLES[resource].c
-    query = select(rows.vendor_id, rows.resource_version).where(rows.vendor_id.in_(vendor_ids))
-    return {row.vendor_id: row.resource_version for row in sql(work).execute(query)}
+def _sights(*, some: bool) -> CompoundSelect[Any]:
+    """Subscriptions and invoices of the entered clinic in one statement."""
+    theirs, ours = subscriptions.c, invoices.c
+    amounts = (ours.status, ours.total, ours.amount_paid, ours.currency)
+    queries = []
+    for kind, rows, state in (
+        (Resource.SUBSCRIPTION, theirs, theirs.status),
+        (Resource.INVOICE, ours, func.concat_ws(literal_column("' '"), *amounts)),
+    ):
+        query = select(
+            literal_column(f"'{kind}'"),
+            rows.vendor_id,
+            rows.resource_version,
+            state,
+            rows.deleted,
+            rows.updated_at,
+        )
+        queries.append(query.where(_among(rows.vendor_id, kind)) if some else query)
+    return union_all(*queries)
+
+
+_SIGHTS, _ALL_SIGHTS = _sights(some=True), _sights(some=False)
+Sights = Mapping[Resource, Mapping[str, Sight]]
+
+
+def sights(vendor_ids: Mapping[Resource, Collection[str]] | None, work: Work) -> Sights:
+    """Rows of the entered clinic (all for None) by vendor id, as the comparison sees them."""
+    found: dict[Resource, dict[str, Sight]] = {Resource.SUBSCRIPTION: {}, Resource.INVOICE: {}}
+    if vendor_ids is None:
+        rows = sql(work).execute(_ALL_SIGHTS)
+    else:
+        rows = sql(work).execute(_SIGHTS, {kind: list(vendor_ids.get(kind, ())) for kind in found})
+    for kind, vendor_id, *seen in rows:
+        found[Resource(kind)][vendor_id] = Sight(*seen)
+    return found
+
+
+def _row(work: Work) -> dict[str, Any]:
+    """What every new row of a clinic begins with."""
+    return {
+        "clinic_id": work.clinic_id,
+        "version": 1,
+        "created_at": work.now,
+        "updated_at": work.now,
+    }
 
 
 def save_subscription(
@@ -139,8 +187,9 @@ def save_subscription(
         "deleted": report.deleted,
         "resource_version": report.resource_version,
     }
-    row = _save_newer(subscriptions, values, {}, (), work)
-    return None if row is None else row.version
+    version: int | None
+    version = sql(work).execute(SAVE_SUBSCRIPTION, _row(work) | values).scalar_one_or_none()
+    return version
 
 
 def save_invoice(
@@ -177,16 +226,7 @@ def save_invoice(
         "deleted": report.deleted,
         "resource_version": report.resource_version,
     }
-    rows = invoices.c
-    kept = {
-        "paid_told": or_(rows.paid_told, literal(report.status is InvoiceStatus.PAID)),
-        "attempts": func.greatest(rows.attempts, len(failures)),
-        "safety_retry": rows.safety_retry,
-        "method_retry": rows.method_retry,
-        "exhausted_at": func.coalesce(rows.exhausted_at, literal(exhausted_at, Instant)),
-    }
-    before = ("attempts", "paid_told", "exhausted_at")
-    row = _save_newer(invoices, values, kept, before, work)
+    row = sql(work).execute(SAVE_INVOICE, _row(work) | values).one_or_none()
     if row is None:
         return None
     return Saved(
@@ -195,29 +235,6 @@ def save_invoice(
         paid_told_before=bool(row.paid_told_before),
         exhausted_before=row.exhausted_at_before is not None,
     )
-
-
-def _save_newer(
-    table: Table,
-    values: Mapping[str, Any],
-    kept: Mapping[str, ColumnElement[Any]],
-    before: Iterable[str],
-    work: Work,
-) -> Any:
-    """Insert a row, or overwrite one of an older `resource_version` but for `kept`."""
-    new = insert(table).values(
-        clinic_id=work.clinic_id, version=1, created_at=work.now, updated_at=work.now, **values
-    )
-    changes: dict[str, Any] = {name: new.excluded[name] for name in values if name not in _ONCE}
-    changes |= {"version": table.c.version + 1, "updated_at": new.excluded.updated_at, **kept}
-    statement = new.on_conflict_do_update(
-        index_elements=["clinic_id", "vendor_id"],
-        set_=changes,
-        where=table.c.resource_version < new.excluded.resource_version,
-    ).returning(
-        table.c.version, *(literal_column(f"old.{name}").label(f"{name}_before") for name in before)
-    )
-    return sql(work).execute(statement).one_or_none()
 
 
 def _invoice(row: Any) -> Invoice:
@@ -239,9 +256,13 @@ def _invoice(row: Any) -> Invoice:
     )
 
 
+_INVOICE = select(invoices).where(invoices.c.id == bindparam("id"))
+_INVOICE_LOCKED = _INVOICE.with_for_update()
+
+
 def invoice(invoice_id: InvoiceId, work: Work, *, lock: bool = False) -> Invoice | None:
-    query = select(invoices).where(invoices.c.id == invoice_id)
-    row = sql(work).execute(query.with_for_update() if lock else query).one_or_none()
+    query = _INVOICE_LOCKED if lock else _INVOICE
+    row = sql(work).execute(query, {"id": invoice_id}).one_or_none()
     return _invoice(row) if row else None
 
 
@@ -284,22 +305,33 @@ def save_plan(planned: Invoice, work: Work) -> int:
 # How far the reading has come, and what it found
 
 
+_ALL_CURSORS = select(sync_cursors.c.resource, sync_cursors.c.changed_until)
+
+
 def cursors(work: Work) -> dict[str, datetime]:
     """Up to which instant each kind of object was read, and when each comparison was."""
-    rows = sql(work).execute(select(sync_cursors.c.resource, sync_cursors.c.changed_until))
-    return {row.resource: row.changed_until for row in rows}
+    return {row.resource: row.changed_until for row in sql(work).execute(_ALL_CURSORS)}
+
+
+_CURSORS = insert(sync_cursors).from_select(
+    ["resource", "changed_until", "updated_at"],
+    select(
+        func.unnest(bindparam("names", type_=ARRAY(Text))),
+        bindparam("until", type_=Instant),
+        bindparam("now", type_=Instant),
+    ),
+)
+_MOVE_CURSORS = _CURSORS.on_conflict_do_update(
+    index_elements=["resource"],
+    set_={name: _CURSORS.excluded[name] for name in ("changed_until", "updated_at")},
+    where=sync_cursors.c.changed_until < _CURSORS.excluded.changed_until,
+)
 
 
 def move_cursors(names: Iterable[str], changed_until: datetime, work: Work) -> None:
     """Cursors only move forward."""
-    rest = {"changed_until": changed_until, "updated_at": work.now}
-    new = insert(sync_cursors).values([{"resource": str(name)} | rest for name in names])
-    moved = new.on_conflict_do_update(
-        index_elements=["resource"],
-        set_={"changed_until": new.excluded.changed_until, "updated_at": work.now},
-        where=sync_cursors.c.changed_until < new.excluded.changed_until,
-    )
-    sql(work).execute(moved)
+    values = {"names": [str(name) for name in names], "until": changed_until, "now": work.now}
+    sql(work).execute(_MOVE_CURSORS, values)
 
 
 def save_strays(found: Iterable[Stray], work: Work) -> int:
@@ -317,28 +349,11 @@ def forget_strays(resource: Resource, vendor_ids: Collection[str], work: Work) -
     sql(work).execute(delete(strays).where(*gone))
 
 
+_ANY_STRAY = select(strays.c.vendor_id).limit(1)
+
+
 def has_strays(work: Work) -> bool:
-    return sql(work).execute(select(strays.c.vendor_id).limit(1)).first() is not None
-
-
-def sights(resource: Resource, vendor_ids: Collection[str] | None, work: Work) -> dict[str, Sight]:
-    """Rows of the entered clinic (all for None), as the nightly comparison sees them."""
-    table = _TABLES[resource]
-    query = select(table)
-    if vendor_ids is not None:
-        query = query.where(table.c.vendor_id.in_(vendor_ids))
-    return {
-        row.vendor_id: Sight(
-            row.resource_version, _state(resource, row), row.deleted, row.updated_at
-        )
-        for row in sql(work).execute(query)
-    }
-
-
-def _state(resource: Resource, row: Any) -> str:
-    if resource is Resource.SUBSCRIPTION:
-        return str(row.status)
-    return f"{row.status} {row.total} {row.amount_paid} {row.currency}"
+    return sql(work).execute(_ANY_STRAY).first() is not None
 
 
 def save_drifts(found: Iterable[Drift], work: Work) -> list[Drift]:

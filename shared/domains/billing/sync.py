@@ -4,10 +4,10 @@ An object that makes no sense or is nobody's here goes to `billing.strays` with 
 no other; the cursor passes it. It is looked at again when it changes, and at the weekly comparison.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from shared.domains.billing import commands, model, service, store
 from shared.domains.billing.commands import InvoiceReport, Reports, SubscriptionReport
@@ -40,21 +40,11 @@ def _read(since: Mapping[Resource, datetime | None], provider: BillingProvider) 
     """Read all that changed, and why attempts to collect were declined."""
     raws = {resource: provider.changed(resource, since[resource]) for resource in _READ}
     reports = commands.read(raws)
-    if any(invoice.failures for invoice in reports.invoices):
-        reports = reports.joined(_declines(reports, since[Resource.INVOICE], provider))
+    failed = {one.txn_id for invoice in reports.invoices for one in invoice.failures}
+    if failed:
+        transactions = provider.transactions(sorted(failed))
+        reports = reports.joined(commands.read({Resource.TRANSACTION: transactions}))
     return reports
-
-
-def _declines(reports: Reports, since: datetime | None, provider: BillingProvider) -> Reports:
-    """The failed transactions of the same span, and of invoices those that are older."""
-    recent = commands.read({Resource.TRANSACTION: provider.changed(Resource.TRANSACTION, since)})
-    older = [
-        transaction
-        for invoice in reports.invoices
-        if any(one.txn_id not in recent.declines for one in invoice.failures)
-        for transaction in provider.payments(invoice.id)
-    ]
-    return recent.joined(commands.read({Resource.TRANSACTION: older}))
 
 
 # Every minute
@@ -88,7 +78,8 @@ def _record_sync(outcome: tuple[Span, Reports], _: None, work: Work) -> Idle | N
 
 def _keep_strays(applied: service.Applied, reports: Reports, work: Work) -> int:
     """Keep what has no place; forget what has found one. Answers how many are new."""
-    if store.has_strays(work):
+    read_any = reports.customers or reports.subscriptions or reports.invoices
+    if read_any and store.has_strays(work):
         astray = {(stray.resource, stray.vendor_id) for stray in applied.strays}
         read = {
             Resource.CUSTOMER: [str(one.id) for one in reports.customers],
@@ -134,31 +125,43 @@ def _record_comparison(outcome: tuple[Night, Reports], _: None, work: Work) -> I
     """Tell each clinic what differed, and take over what was missing or older here."""
     night, reports = outcome
     where = service.homes(reports, work)
+    theirs = _by_clinic(reports, where)
+    stored = {}
     found = 0
-    for clinic in sorted(where.clinics):
+    for clinic in sorted(theirs.keys() | (where.clinics if night.since is None else set())):
+        seen = theirs[clinic]
         with work.within(clinic):
-            drifts = _compare(clinic, where, outcome, work)
+            ours = stored[clinic] = store.sights(None if night.since is None else seen, work)
+            drifts = [
+                drift
+                for resource in _OWN
+                for drift in model.compare(
+                    resource, ours[resource], seen[resource], night.started - UNDER_WAY
+                )
+            ]
             found += _tell(clinic, store.save_drifts(drifts, work), work)
-    applied = service.apply(reports, work)
+    applied = service.apply(reports, work, where=where, stored=stored)
     strays = _keep_strays(applied, reports, work)
     compared = (_COMPARED,) if night.since is not None else (_COMPARED, _COMPARED_WHOLE)
     store.move_cursors(compared, night.started, work)
     return None if found or applied.newer or strays else Idle()
 
 
-def _compare(
-    clinic: ClinicId, where: service.Homes, outcome: tuple[Night, Reports], work: Work
-) -> list[Drift]:
-    night, reports = outcome
-    theirs: dict[Resource, Iterable[Any]] = {
-        Resource.SUBSCRIPTION: reports.subscriptions,
-        Resource.INVOICE: reports.invoices,
-    }
-    found: list[Drift] = []
-    for resource in _OWN:
-        seen = {one.id: sight(one) for one in theirs[resource] if where.of(one) == clinic}
-        ours = store.sights(resource, None if night.since is None else seen.keys(), work)
-        found += model.compare(resource, ours, seen, night.started - UNDER_WAY)
+def _by_clinic(
+    reports: Reports, where: service.Homes
+) -> Mapping[ClinicId, dict[Resource, dict[str, Sight]]]:
+    """What the provider has, by the clinic it belongs to."""
+    found: dict[ClinicId, dict[Resource, dict[str, Sight]]]
+    found = defaultdict(lambda: {resource: {} for resource in _OWN})
+    listed: tuple[tuple[Resource, Sequence[SubscriptionReport | InvoiceReport]], ...] = (
+        (Resource.SUBSCRIPTION, reports.subscriptions),
+        (Resource.INVOICE, reports.invoices),
+    )
+    for resource, theirs in listed:
+        for one in theirs:
+            clinic = where.of(one)
+            if clinic is not None:
+                found[clinic][resource][one.id] = sight(one)
     return found
 
 

@@ -1,16 +1,28 @@
-"""Tables of the billing context: what the provider reported, and how far the reading has come."""
+"""Tables of the billing context: what the provider reported, and how far the reading has come.
+
+At the end: how a report gets into its row. These statements are made once, as making one takes
+longer than sending it.
+"""
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Date,
     Index,
     Integer,
     PrimaryKeyConstraint,
+    Table,
     Text,
     UniqueConstraint,
+    func,
+    literal_column,
+    or_,
 )
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from shared.kernel.ids import ClinicId, ContractId, CustomerId, InvoiceId, SubscriptionId
 from shared.platform.schema import clinic_table, id_column, platform_table, revised
@@ -108,3 +120,61 @@ strays = platform_table(
     schema="billing",
 )
 """Objects of the provider that are nobody's here or make no sense; they stop no other."""
+
+
+# What is newer is stored
+
+_ONCE = frozenset({"id", "created_at"})
+
+
+def _if_newer(table: Table, *key: str, **kept: Any) -> Insert:
+    """Insert a row, or overwrite one of an older `resource_version`. What is in `kept` becomes of
+    the stored value and the excluded one.
+    """
+    new = insert(table)
+    names = [column.name for column in table.c if column.name not in (*_ONCE, *key)]
+    changes = {name: new.excluded[name] for name in names}
+    changes |= {name: keep(table.c[name], new.excluded[name]) for name, keep in kept.items()}
+    return new.on_conflict_do_update(
+        index_elements=key,
+        set_=changes,
+        where=table.c.resource_version < new.excluded.resource_version,
+    )
+
+
+def _old(*names: str) -> list[ColumnElement[Any]]:
+    """What a row held before it was overwritten; NULL in one that was inserted."""
+    return [literal_column(f"old.{name}").label(f"{name}_before") for name in names]
+
+
+def _next(stored: ColumnElement[int], _: Any) -> ColumnElement[int]:
+    return stored + 1
+
+
+def _stored(stored: ColumnElement[Any], _: Any) -> ColumnElement[Any]:
+    return stored
+
+
+SAVE_ACCOUNT = _if_newer(accounts, "customer_id").returning(
+    accounts.c.payment_source, *_old("customer_id", "payment_source")
+)
+
+
+_ROW = ("clinic_id", "vendor_id")
+
+
+SAVE_SUBSCRIPTION = _if_newer(subscriptions, *_ROW, version=_next).returning(
+    subscriptions.c.version
+)
+
+
+SAVE_INVOICE = _if_newer(
+    invoices,
+    *_ROW,
+    version=_next,
+    paid_told=or_,
+    attempts=func.greatest,
+    safety_retry=_stored,
+    method_retry=_stored,
+    exhausted_at=func.coalesce,
+).returning(invoices.c.version, *_old("attempts", "paid_told", "exhausted_at"))
