@@ -1,7 +1,7 @@
 """Durable state for engines: a small keyed store that survives kill -9, or none at all."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,11 +34,15 @@ class Journal:
         """Whether what is put here is kept at all."""
         return self._database is not None
 
-    def put(self, key: str, value: bytes) -> None:
+    def put(self, key: str, value: bytes | Callable[[], bytes]) -> None:
+        """Keep `value`; one that has to be made is made, at once, only where anything is kept."""
+        if self._database is None:
+            return
+        made = value if isinstance(value, bytes) else value()
         if self._pending is not None:
-            self._pending[key] = value
-        elif self._database is not None:
-            self._database.execute(_PUT, (key, value))
+            self._pending[key] = made
+        else:
+            self._database.execute(_PUT, (key, made))
 
     def delete(self, key: str) -> None:
         if self._pending is not None:

@@ -177,7 +177,7 @@ class Scheduler:
 
     def _save(self, job: Job) -> None:
         if self._jobs.get(job.message.name) is job:
-            self._journal.put(f"job/{job.message.name}", job.to_bytes())
+            self._journal.put(f"job/{job.message.name}", job.to_bytes)
 
     def _look(self) -> None:
         for job in self._jobs.values():

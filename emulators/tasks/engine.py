@@ -337,7 +337,7 @@ class Tasks:
         self._journal.put(f"queue/{message.name}", message.SerializeToString())
 
     def _save_task(self, record: Record) -> None:
-        self._journal.put(f"task/{record.name}", record.to_bytes())
+        self._journal.put(f"task/{record.name}", record.to_bytes)
 
 
 def _view(task: Any, view: int) -> Any:

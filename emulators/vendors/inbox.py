@@ -72,7 +72,7 @@ class Inbox:
         self._next += 1
         self._kept.append((key, sent))
         with self._journal.batch():
-            self._journal.put(key, jsonlib.dumps(_plain(sent)).encode())
+            self._journal.put(key, lambda: jsonlib.dumps(_plain(sent)).encode())
             while len(self._kept) > self._most:
                 self._journal.delete(self._kept.popleft()[0])
         self._ground.agenda.touch()
@@ -188,7 +188,9 @@ class Webhooks:
         return self._ground.faults.strike(f"{self._vendor}-webhooks", url, *kinds) is not None
 
     def _keep(self, delivery: _Delivery) -> None:
-        self._journal.put(f"webhook/{delivery.id}", jsonlib.dumps(asdict(delivery)).encode())
+        self._journal.put(
+            f"webhook/{delivery.id}", lambda: jsonlib.dumps(asdict(delivery)).encode()
+        )
 
     def _wait(self, delivery: _Delivery) -> None:
         seconds = max(delivery.due - self._ground.clock.time(), 0)

@@ -193,7 +193,7 @@ class SendGrid:
 
     def _save(self, mail: Mail) -> None:
         self._mails[mail.id] = mail
-        self._journal.put(f"mail/{mail.number:012d}", json.dumps(asdict(mail)).encode())
+        self._journal.put(f"mail/{mail.number:012d}", lambda: json.dumps(asdict(mail)).encode())
 
     # Events
 
@@ -212,7 +212,7 @@ class SendGrid:
         self._waiting[key] = event
         with self._journal.batch():
             self._save(mail)
-            self._journal.put(key, json.dumps(event).encode())
+            self._journal.put(key, lambda: json.dumps(event).encode())
             if event["event"] == "spamreport" or event.get("type") == "bounce":
                 self._suppress(mail.to, event)
         self._ground.agenda.touch()

@@ -24,7 +24,7 @@ class Table(dict[str, Row]):
 
     def save(self, key: str, row: Row) -> Row:
         """Durable when it returns."""
-        self._journal.put(self._prefix + key, json.dumps(row).encode())
+        self._journal.put(self._prefix + key, lambda: json.dumps(row).encode())
         self[key] = row
         return row
 

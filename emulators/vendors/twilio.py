@@ -173,7 +173,9 @@ class Twilio:
 
     def _save(self, message: Message) -> None:
         self._messages[message.sid] = message
-        self._journal.put(f"message/{message.number:012d}", json.dumps(asdict(message)).encode())
+        self._journal.put(
+            f"message/{message.number:012d}", lambda: json.dumps(asdict(message)).encode()
+        )
 
     def _schedule(self, message: Message) -> None:
         if message.ahead:

@@ -76,3 +76,22 @@ def test_journal_without_a_folder_keeps_nothing() -> None:
         journal.put("a", b"1")
     assert journal.items() == []
     assert not journal.lasting
+
+
+def test_a_value_to_be_made_is_made_at_once(journal: Journal, tmp_path: Path) -> None:
+    content = bytearray(b"1")
+    with journal.batch():
+        journal.put("a", lambda: bytes(content))
+        content[0] += 1
+    assert kept(tmp_path) == [("a", b"1")]
+
+
+def test_a_value_is_not_made_where_nothing_is_kept() -> None:
+    made: list[bytes] = []
+
+    def make() -> bytes:
+        made.append(b"1")
+        return made[0]
+
+    Journal(None, "acme").put("a", make)
+    assert made == []

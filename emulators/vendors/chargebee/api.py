@@ -240,8 +240,8 @@ class Chargebee:
             return _respond(saved[2], saved[3], {"chargebee-idempotency-replayed": "true"})
         with self._journal.batch():
             status, body = self._carry_out(handler, id_, pairs)
-            self._answers[key] = now, print_, status, body
-            self._journal.put(f"idempotency/{key}", json.dumps(self._answers[key]).encode())
+            answer = self._answers[key] = now, print_, status, body
+            self._journal.put(f"idempotency/{key}", lambda: json.dumps(answer).encode())
             self._forget_answers(now)
         return _respond(status, body)
 

@@ -132,8 +132,10 @@ class Site:
         self._put(kind, current)
 
     def _put(self, kind: str, resource: Resource) -> None:
-        text = json.dumps(resource, separators=(",", ":"))
-        self.journal.put(f"{kind}/{resource['id']}", text.encode())
+        self.journal.put(
+            f"{kind}/{resource['id']}",
+            lambda: json.dumps(resource, separators=(",", ":")).encode(),
+        )
 
     def emit(self, event_type: str, **content: Resource | None) -> None:
         """Record an event over the objects in `content` as they are now."""
