@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, bindparam, select
 
 from shared.domains.billing.model import Dunning, Resource
 from shared.domains.billing.tables import drifts, invoices, subscriptions
@@ -137,10 +137,11 @@ def _invoice(row: Any) -> InvoiceView:
     )
 
 
+_STANDING = select(invoices.c.status, invoices.c.deleted).where(invoices.c.id == bindparam("id"))
+
+
 def is_settled(invoice_id: InvoiceId, work: Work) -> bool:
     """Whether nothing is to be collected on it any more: paid, voided or deleted."""
-    rows = invoices.c
-    query = select(rows.status, rows.deleted).where(rows.id == invoice_id)
-    row = sql(work).execute(query).one_or_none()
+    row = sql(work).execute(_STANDING, {"id": invoice_id}).one_or_none()
     settled = (InvoiceStatus.PAID, InvoiceStatus.VOIDED)
     return row is not None and (row.deleted or row.status in settled)

@@ -266,22 +266,27 @@ def invoice(invoice_id: InvoiceId, work: Work, *, lock: bool = False) -> Invoice
     return _invoice(row) if row else None
 
 
+_ATTEMPTS = select(invoices.c.attempts).where(invoices.c.vendor_id == bindparam("vendor_id"))
+
+
 def attempts(vendor_id: str, work: Work) -> int:
     """How many declined attempts of an invoice are stored in the entered clinic."""
-    query = select(invoices.c.attempts).where(invoices.c.vendor_id == vendor_id)
-    return sql(work).execute(query).scalar_one_or_none() or 0
+    return sql(work).execute(_ATTEMPTS, {"vendor_id": vendor_id}).scalar_one_or_none() or 0
+
+
+_DECLINED_FOR_GOOD = (
+    select(invoices)
+    .where(invoices.c.customer_id == bindparam("customer_id"))
+    .where(invoices.c.decline == Decline.HARD.value)
+    .order_by(invoices.c.id)
+    .with_for_update()
+)
 
 
 def declined_for_good(customer_id: CustomerId, work: Work) -> list[Invoice]:
     """A customer's invoices whose last attempt was declined hard, locked, in order of id."""
-    rows = invoices.c
-    query = (
-        select(invoices)
-        .where(rows.customer_id == customer_id, rows.decline == Decline.HARD.value)
-        .order_by(rows.id)
-        .with_for_update()
-    )
-    return [_invoice(row) for row in sql(work).execute(query)]
+    found = sql(work).execute(_DECLINED_FOR_GOOD, {"customer_id": customer_id})
+    return [_invoice(row) for row in found]
 
 
 def save_plan(planned: Invoice, work: Work) -> int:
