@@ -140,20 +140,16 @@ class Chargebee:
         params["include_deleted"] = True
         if since is not None:
             params["updated_at"] = {"after": int(since.timestamp())}
-        if resource is Resource.TRANSACTION:
-            params["status"] = {"is": "failure"}
         return self._listed(resource, params)
 
     def _listed(self, resource: Resource, params: dict[str, Any]) -> list[RawObject]:
-        return self._all(resource, lambda more: self._api(resource).list(params | more))
-
-    def _all(self, resource: Resource, ask: Callable[[dict[str, Any]], Any]) -> list[RawObject]:
         """All pages of a list, each a call of its own."""
         found: list[RawObject] = []
         more: dict[str, Any] = {}
         while True:
+            ask = partial(self._api(resource).list, params | more)
             with calling(_VENDOR, _translate):
-                page, offset = raw_page(partial(ask, more), resource.value)
+                page, offset = raw_page(ask, resource.value)
             found += page
             if not offset:
                 return found
@@ -178,13 +174,6 @@ class Chargebee:
             params = {"limit": _PAGE, "include_deleted": True, "id": some}
             found += self._listed(Resource.TRANSACTION, params)
         return found
-
-    def payments(self, invoice_id: str) -> list[RawObject]:
-        api = self._api(Resource.TRANSACTION)
-        ask = api.payments_for_invoice
-        return self._all(
-            Resource.TRANSACTION, lambda more: ask(invoice_id, {"limit": _PAGE, **more})
-        )
 
     def collect(self, invoice_id: str, key: str) -> None:
         from chargebee.api_error import PaymentError

@@ -160,6 +160,12 @@ class Reports(Model):
     declines: dict[str, Decline] = {}
     strays: tuple[Stray, ...] = ()
 
+    @property
+    def unexplained(self) -> frozenset[str]:
+        """The declined attempts, by transaction id, whose reason did not come along."""
+        failed = {one.txn_id for invoice in self.invoices for one in invoice.failures}
+        return frozenset(failed - self.declines.keys())
+
     def joined(self, other: "Reports") -> "Reports":
         return Reports(
             customers=self.customers + other.customers,

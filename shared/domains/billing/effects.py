@@ -29,7 +29,7 @@ class Incomplete:
 
     reports: Reports
     customers: frozenset[CustomerId]
-    invoices: frozenset[str]
+    transactions: frozenset[str]
 
 
 def _take_webhook(event: ChargebeeWebhookReceived, work: Work) -> Incomplete | None:
@@ -40,9 +40,9 @@ def _take_webhook(event: ChargebeeWebhookReceived, work: Work) -> Incomplete | N
     notice = commands.read_notice(body)
     reports = commands.read(notice.raws)
     where = service.homes(reports, work)
-    customers, invoices = _gaps(reports, where, work)
-    if customers or invoices:
-        return Incomplete(reports, customers, invoices)
+    customers, transactions = _gaps(reports, where, work)
+    if customers or transactions:
+        return Incomplete(reports, customers, transactions)
     _take_over(reports, work, where=where, new_method=notice.new_method)
     return None
 
@@ -51,27 +51,28 @@ def _gaps(
     reports: Reports, where: service.Homes, work: Work
 ) -> tuple[frozenset[CustomerId], frozenset[str]]:
     homeless = {one.customer_id for one in reports.invoices if where.of(one) is None}
-    untold = {one.id for one in reports.invoices if _untold(one, reports, where, work)}
-    return frozenset(homeless), frozenset(untold)
+    missing = reports.unexplained
+    untold = [_untold(one, missing, where, work) for one in reports.invoices if missing]
+    return frozenset(homeless), frozenset().union(*untold)
 
 
-def _untold(invoice: InvoiceReport, reports: Reports, where: service.Homes, work: Work) -> bool:
-    """Whether a declined attempt is new here and its reason did not come along."""
-    failures = invoice.failures
-    if all(one.txn_id in reports.declines for one in failures):
-        return False
+def _untold(
+    invoice: InvoiceReport, missing: frozenset[str], where: service.Homes, work: Work
+) -> frozenset[str]:
+    """Of the declined attempts whose reason is missing, those of the invoice that are new here."""
+    failed = [one.txn_id for one in invoice.failures]
     clinic = where.of(invoice)
-    if clinic is None:
-        return True
+    if clinic is None or missing.isdisjoint(failed):
+        return missing.intersection(failed)
     with work.within(clinic):
         known = store.attempts(invoice.id, work)
-    return any(one.txn_id not in reports.declines for one in failures[known:])
+    return missing.intersection(failed[known:])
 
 
 def _complete(request: Incomplete, vendors: HasBilling, key: str) -> Reports:  # noqa: ARG001
     provider = vendors.billing
     customers = [provider.retrieve(Resource.CUSTOMER, str(one)) for one in request.customers]
-    transactions = [raw for one in request.invoices for raw in provider.payments(one)]
+    transactions = provider.transactions(sorted(request.transactions))
     return request.reports.joined(
         commands.read(
             {
@@ -123,15 +124,16 @@ def _prepare_collection(event: InvoiceRetryDue, work: Work) -> Collection | None
     return Collection(invoice.vendor_id, invoice.attempts)
 
 
+def explained(reports: Reports, provider: BillingProvider) -> Reports:
+    """With the reasons of all declined attempts."""
+    raws = provider.transactions(sorted(reports.unexplained))
+    return reports.joined(commands.read({Resource.TRANSACTION: raws}))
+
+
 def as_it_is(invoice_id: str, provider: BillingProvider) -> Reports:
-    """An invoice with its transactions, as the provider has it now."""
+    """An invoice, its declined attempts explained, as the provider has it now."""
     raw = provider.retrieve(Resource.INVOICE, invoice_id)
-    return commands.read(
-        {
-            Resource.INVOICE: [] if raw is None else [raw],
-            Resource.TRANSACTION: provider.payments(invoice_id),
-        }
-    )
+    return explained(commands.read({Resource.INVOICE: [] if raw is None else [raw]}), provider)
 
 
 def _after(invoice_id: str, provider: BillingProvider) -> Reports:

@@ -25,10 +25,6 @@ class BillingProvider(Protocol):
         """Those of the transactions that there are."""
         ...
 
-    def payments(self, invoice_id: str) -> list[RawObject]:
-        """The transactions of one invoice."""
-        ...
-
     def collect(self, invoice_id: str, key: str) -> None:
         """Try to collect an invoice once per `key`. A decline is no error: the invoice tells."""
         ...

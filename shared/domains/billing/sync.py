@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.domains.billing import commands, model, service, store
+from shared.domains.billing import commands, effects, model, service, store
 from shared.domains.billing.commands import InvoiceReport, Reports, SubscriptionReport
 from shared.domains.billing.model import Drift, Resource, Sight
 from shared.domains.billing.ports import BillingProvider, HasBilling
@@ -39,12 +39,7 @@ _OWN = (Resource.SUBSCRIPTION, Resource.INVOICE)
 def _read(since: Mapping[Resource, datetime | None], provider: BillingProvider) -> Reports:
     """Read all that changed, and why attempts to collect were declined."""
     raws = {resource: provider.changed(resource, since[resource]) for resource in _READ}
-    reports = commands.read(raws)
-    failed = {one.txn_id for invoice in reports.invoices for one in invoice.failures}
-    if failed:
-        transactions = provider.transactions(sorted(failed))
-        reports = reports.joined(commands.read({Resource.TRANSACTION: transactions}))
-    return reports
+    return effects.explained(commands.read(raws), provider)
 
 
 # Every minute
