@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -19,6 +19,9 @@ from emulators.journal import Journal
 from emulators.rsa_keys import RsaKey, new_key
 from emulators.tokens import TokenIssuer
 from tests.emulators.http_receiver import HttpReceiver
+
+if TYPE_CHECKING:
+    from tests.emulators.pubsub_cloud import Cloud
 
 T = TypeVar("T")
 Start = Callable[[Callable[[Ground], Any]], tuple[Any, int]]
@@ -125,3 +128,18 @@ def receiver(start_engine: Start) -> HttpReceiver:
     """What records the calls that engines make."""
     receiver: HttpReceiver = start_engine(HttpReceiver)[0]
     return receiver
+
+
+@pytest.fixture
+def cloud(loop: Loop, start_engine: Start, monkeypatch: pytest.MonkeyPatch) -> Iterator["Cloud"]:
+    """Pub/Sub in use, with official clients and a receiver of pushes."""
+    from tests.emulators.pubsub_cloud import pubsub_cloud  # it needs this module's `Loop`
+
+    with pubsub_cloud(loop, start_engine, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def frozen(loop: Loop) -> None:
+    """Only the test moves virtual time."""
+    loop.ground.clock.freeze()

@@ -14,18 +14,14 @@ from emulators.tasks import Tasks
 from emulators.vendors.inbox import Webhooks
 from tests.emulators.conftest import Loop
 from tests.emulators.http_receiver import HttpReceiver
-from tests.emulators.pubsub_cloud import SUBSCRIPTION, Cloud, pubsub_cloud
+from tests.emulators.pubsub_cloud import SUBSCRIPTION, Cloud
 
 Start = Callable[[Callable[[Ground], Engine]], tuple[Engine, int]]
 PLACE = "projects/shop/locations/here"
 QUEUE = f"{PLACE}/queues/mails"
 
 
-@pytest.fixture
-def cloud(loop: Loop, start_engine: Start, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    loop.ground.clock.freeze()
-    with pubsub_cloud(loop, start_engine, monkeypatch) as cloud:
-        yield cloud
+pytestmark = pytest.mark.usefixtures("frozen")
 
 
 def strike(cloud: Cloud, kind: FaultKind, **limits: Any) -> None:
@@ -132,15 +128,7 @@ def test_a_path_names_the_topic_whose_deliveries_suffer(cloud: Cloud) -> None:
 
 
 @pytest.fixture
-def receiver(start_engine: Start) -> HttpReceiver:
-    receiver, _ = start_engine(HttpReceiver)
-    assert isinstance(receiver, HttpReceiver)
-    return receiver
-
-
-@pytest.fixture
 def tasks(loop: Loop, start_engine: Start) -> Iterator[tasks_v2.CloudTasksClient]:
-    loop.ground.clock.freeze()
     _, port = start_engine(Tasks)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
@@ -179,7 +167,6 @@ def test_tasks_that_are_all_held_back_change_places(
 
 
 def test_a_delayed_webhook_comes_later(loop: Loop, receiver: HttpReceiver) -> None:
-    loop.ground.clock.freeze()
     loop.ground.faults.add(Fault("acme-webhooks", FaultKind.DELAY, late=3600))
 
     async def send() -> None:

@@ -1,25 +1,17 @@
 """Subscriptions expire when nobody uses them; time is virtual."""
 
 import queue
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from google.api_core import exceptions
 
-from tests.emulators.conftest import Loop
-from tests.emulators.pubsub_cloud import SUBSCRIPTION, Cloud, StartEngine, pubsub_cloud
+from tests.emulators.pubsub_cloud import SUBSCRIPTION, Cloud
 
 DAY = 86400
 
 
-@pytest.fixture
-def cloud(
-    loop: Loop, start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cloud]:
-    with pubsub_cloud(loop, start_engine, monkeypatch) as made:
-        loop.ground.clock.freeze()
-        yield made
+pytestmark = pytest.mark.usefixtures("frozen")
 
 
 def left(cloud: Cloud) -> int:

@@ -1,22 +1,17 @@
 """Ack deadlines of many messages at once."""
 
-from collections.abc import Iterator
-
 import pytest
 from google.pubsub_v1 import types
 
-from tests.emulators.conftest import Loop
-from tests.emulators.pubsub_cloud import SUBSCRIPTION, Cloud, StartEngine, pubsub_cloud
+from tests.emulators.pubsub_cloud import SUBSCRIPTION, Cloud
+
+pytestmark = pytest.mark.usefixtures("frozen")
 
 
 @pytest.fixture
-def cloud(
-    loop: Loop, start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cloud]:
-    with pubsub_cloud(loop, start_engine, monkeypatch) as made:
-        made.loop.ground.clock.freeze()
-        made.subscribe(ack_deadline_seconds=20)
-        yield made
+def cloud(cloud: Cloud) -> Cloud:
+    cloud.subscribe(ack_deadline_seconds=20)
+    return cloud
 
 
 def pulled(cloud: Cloud, count: int) -> list[types.ReceivedMessage]:

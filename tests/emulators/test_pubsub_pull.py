@@ -1,7 +1,6 @@
 """Pull and streaming pull through the official subscriber client."""
 
 import queue
-from collections.abc import Iterator
 
 import pytest
 from google.api_core import exceptions
@@ -9,26 +8,15 @@ from google.cloud.pubsub_v1.subscriber.message import Message
 from google.pubsub_v1 import types
 
 from emulators.faults import Fault, FaultKind
-from tests.emulators.conftest import Loop
 from tests.emulators.pubsub_cloud import (
     PROJECT,
     SUBSCRIPTION,
     Cloud,
-    StartEngine,
     backoff,
-    pubsub_cloud,
 )
 
 DEAD_TOPIC = f"{PROJECT}/topics/dead-letters"
 DEAD = f"{PROJECT}/subscriptions/dead-letters"
-
-
-@pytest.fixture
-def cloud(
-    loop: Loop, start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cloud]:
-    with pubsub_cloud(loop, start_engine, monkeypatch) as made:
-        yield made
 
 
 def ack(cloud: Cloud, *messages: types.ReceivedMessage) -> None:

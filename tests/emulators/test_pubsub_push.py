@@ -3,36 +3,24 @@
 import asyncio
 import itertools
 import socket
-from collections.abc import Iterator
 
 import pytest
 from google.pubsub_v1 import types
 
 from emulators import http_target
 from emulators.faults import Fault, FaultKind
-from tests.emulators.conftest import Loop
 from tests.emulators.pubsub_cloud import (
     PROJECT,
     SENDER,
     SUBSCRIPTION,
     TOPIC,
     Cloud,
-    StartEngine,
     backoff,
-    pubsub_cloud,
     verified,
 )
 
 DEAD_TOPIC = f"{PROJECT}/topics/dead-letters"
 DEAD = f"{PROJECT}/subscriptions/dead-letters"
-
-
-@pytest.fixture
-def cloud(
-    loop: Loop, start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cloud]:
-    with pubsub_cloud(loop, start_engine, monkeypatch) as made:
-        yield made
 
 
 def dead_letter_policy(cloud: Cloud, attempts: int = 5) -> types.DeadLetterPolicy:

@@ -1,6 +1,5 @@
 """Seek, retention of acknowledged messages, and snapshots."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -8,26 +7,17 @@ from google.api_core import exceptions
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.pubsub_v1 import types
 
-from tests.emulators.conftest import Loop
 from tests.emulators.pubsub_cloud import (
     PROJECT,
     SUBSCRIPTION,
     TOPIC,
     Cloud,
-    StartEngine,
-    pubsub_cloud,
 )
 
 SNAPSHOT = f"{PROJECT}/snapshots/before"
 
 
-@pytest.fixture
-def cloud(
-    loop: Loop, start_engine: StartEngine, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cloud]:
-    with pubsub_cloud(loop, start_engine, monkeypatch) as made:
-        loop.ground.clock.freeze()
-        yield made
+pytestmark = pytest.mark.usefixtures("frozen")
 
 
 def consume(cloud: Cloud) -> list[str]:
