@@ -10,6 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.platform import postgres, tables
+from shared.platform.postgres import Opening
+from shared.platform.steps import Step
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,10 @@ def park(
         "body": body,
         "created_at": now,
     }
-    with postgres.begin(None) as (connection, _):
+    with postgres.begin(None, Opening(Step.LETTER_PARK)) as opened:
         new = insert(tables.dead_letters).values(row)
         again = {"reason": reason, "created_at": now, "replayed_at": None}
-        connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=again))
+        opened.connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=again))
     return parked
 
 
@@ -61,8 +63,10 @@ def find(function: str, letter_id: UUID) -> DeadLetter | None:
         "SELECT id, handler, path, attributes, body FROM platform.dead_letters "
         "WHERE id = :id AND function = :function"
     )
-    with postgres.begin(None) as (connection, _):
-        row = connection.execute(query, {"id": letter_id, "function": function}).one_or_none()
+    with postgres.begin(None, Opening(Step.WORK_COMMIT)) as opened:
+        row = opened.connection.execute(
+            query, {"id": letter_id, "function": function}
+        ).one_or_none()
     return (
         DeadLetter(row.id, row.handler, row.path, row.attributes, bytes(row.body)) if row else None
     )
@@ -76,5 +80,5 @@ def not_parked(event_id: str) -> str:
 
 def mark_replayed(letter_id: UUID, now: datetime) -> None:
     statement = text("UPDATE platform.dead_letters SET replayed_at = :now WHERE id = :id")
-    with postgres.begin(None) as (connection, _):
-        connection.execute(statement, {"now": now, "id": letter_id})
+    with postgres.begin(None, Opening(Step.LETTER_REPLAYED)) as opened:
+        opened.connection.execute(statement, {"now": now, "id": letter_id})

@@ -17,6 +17,7 @@ from typing import Any
 from shared.kernel.errors import VendorUnavailable
 from shared.kernel.ids import TypedId
 from shared.platform.settings import Settings, load
+from shared.platform.steps import Step, taking
 
 _TIMEOUT = 10.0
 _TRIES = 5
@@ -180,7 +181,8 @@ def _swapped(held: Any, name: str, document: Document) -> bool:
         else {"exists": False},
     }
     try:
-        _call("Commit", "database", database=load(MirrorSettings).database, writes=[write])
+        with taking(Step.MIRROR_WRITE):
+            _call("Commit", "database", database=load(MirrorSettings).database, writes=[write])
     except RpcError as error:
         if error.code() in (
             StatusCode.ABORTED,

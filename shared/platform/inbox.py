@@ -7,7 +7,8 @@ from sqlalchemy import Connection
 
 from shared.kernel import clock
 from shared.platform import dead_letters, postgres
-from shared.platform.postgres import Prepared, literal
+from shared.platform.postgres import Opening, Prepared, literal
+from shared.platform.steps import Step
 
 _CLAIM = Prepared(
     "inbox_claim",
@@ -17,13 +18,14 @@ _CLAIM = Prepared(
 )
 
 
-def claim_statement(handler: str, event_id: UUID) -> str:
-    """SQL that claims the message for `handler`: it answers one row the first time, then none.
+def claim(handler: str, event_id: UUID) -> Opening:
+    """Claims the message for `handler`: it answers one row the first time, then none.
 
     It is the first statement of the business transaction. A second delivery at the same moment
     waits on the unique key until the first has committed (no row) or rolled back (its turn).
     """
-    return _CLAIM(literal(handler), literal(event_id), literal(clock.now()))
+    sql = _CLAIM(literal(handler), literal(event_id), literal(clock.now()))
+    return Opening(Step.INBOX_COMMIT, Step.INBOX_CLAIM, sql)
 
 
 def prune(connection: Connection, before: datetime, most: int) -> int:

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, text
 
 from shared.kernel import clock
 from shared.platform import dead_letters, postgres
-from shared.platform.postgres import Prepared, literal
+from shared.platform.postgres import Opening, Prepared, literal
+from shared.platform.steps import Step
 
 LEASE = timedelta(seconds=90)
 
@@ -72,14 +73,15 @@ class Claim:
         return self.before in (IntentState.DONE, IntentState.REFUSED)
 
 
-def claim_statement(handler: str, event_id: UUID, now: datetime) -> str:
-    """SQL that leases the intent; answers the state it was in, for `claimed`."""
+def claim(handler: str, event_id: UUID, now: datetime) -> Opening:
+    """Leases the intent; answers the state it was in, for `claimed`."""
     key = literal(handler), literal(event_id), literal(now)
-    return f"{_OPEN(*key)}; {_TAKE(*key, literal(now + LEASE))}"
+    sql = f"{_OPEN(*key)}; {_TAKE(*key, literal(now + LEASE))}"
+    return Opening(Step.INTENT_COMMIT, Step.INTENT_CLAIM, sql)
 
 
 def claimed(connection: Connection, rows: list[list[Any]], handler: str, event_id: UUID) -> Claim:
-    """Read the answer of `claim_statement`; a `calling` row that was free counts as unknown."""
+    """Read the answer of `claim`; a `calling` row that was free counts as unknown."""
     if rows:
         before, attempt, called_at = rows[0]
         state = IntentState(before)
@@ -91,6 +93,12 @@ def claimed(connection: Connection, rows: list[list[Any]], handler: str, event_i
     ).scalar_one()
     state = IntentState(found)
     return Claim(None if state is IntentState.CALLING else state)
+
+
+def close(handler: str, event_id: UUID, attempt: int, state: IntentState) -> Opening:
+    """Closes the intent as `close_statement` does; it answers a row if it did."""
+    sql = close_statement(handler, event_id, attempt, state, tell=True)
+    return Opening(Step.RESULT_COMMIT, Step.RESULT_CLAIM, sql)
 
 
 def close_statement(
@@ -108,17 +116,20 @@ def close_statement(
 
 def reopen(handler: str, event_id: UUID, attempt: int, state: IntentState) -> None:
     """Give the lease back in a transaction of its own, for the next delivery to go on from."""
-    postgres.run_once(close_statement(handler, event_id, attempt, state))
+    postgres.run_once(Step.INTENT_REOPEN, close_statement(handler, event_id, attempt, state))
 
 
 def call_again(handler: str, event_id: UUID, attempt: int, now: datetime) -> bool:
     """Note that the vendor is called once more; False when another attempt has taken over."""
     return bool(
-        postgres.run_once(f"""
+        postgres.run_once(
+            Step.INTENT_CALL_AGAIN,
+            f"""
             UPDATE platform.intents SET called_at = {literal(now)}
             WHERE handler = {literal(handler)} AND event_id = {literal(event_id)}
               AND state = 'calling' AND attempts = {literal(attempt)}
-            RETURNING 1""")
+            RETURNING 1""",
+        )
     )
 
 

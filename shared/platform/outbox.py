@@ -17,6 +17,7 @@ from shared.kernel import clock
 from shared.kernel.event import Occurrence
 from shared.platform import postgres
 from shared.platform.postgres import Prepared, literal, quoted
+from shared.platform.steps import Step, taking
 
 LEASE = timedelta(seconds=30)
 BATCH = 500
@@ -167,22 +168,23 @@ def drain(
     published = 0
     letters = leased
     if letters is None:
-        letters = read(postgres.run_once(claim_statement(clock.now(), keys)))
+        letters = read(postgres.run_once(Step.OUTBOX_CLAIM, claim_statement(clock.now(), keys)))
     while letters:
-        sent = publisher.publish(letters)
+        with taking(Step.OUTBOX_PUBLISH):
+            sent = publisher.publish(letters)
         published += len(sent)
         now = clock.now()
         script = _settle_statement(now, letters, sent)
         if len(sent) < len(letters):
-            postgres.run_once(script)
+            postgres.run_once(Step.OUTBOX_MARK, script)
             break
-        letters = read(postgres.run_once(script + claim_statement(now, keys)))
+        letters = read(postgres.run_once(Step.OUTBOX_MARK, script + claim_statement(now, keys)))
     return published
 
 
 def waiting() -> bool:
     """Whether any event is unsent."""
-    rows = postgres.run_once("SELECT 1 FROM platform.outbox WHERE sent_at IS NULL LIMIT 1")
+    rows = postgres.read_once("SELECT 1 FROM platform.outbox WHERE sent_at IS NULL LIMIT 1")
     return bool(rows)
 
 

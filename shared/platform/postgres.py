@@ -9,7 +9,8 @@ import re
 import socket
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, ClassVar
@@ -24,6 +25,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from sqlalchemy import Connection, Engine
 
 from shared.platform.settings import Misconfigured, Settings, load
+from shared.platform.steps import Step, taking
 
 _REMEMBERED = 300
 _TIMESTAMPTZ = 1184
@@ -219,7 +221,7 @@ class _Trips:
         return self._parsed[key]
 
     def commit(self) -> None:
-        """One round trip; none when nothing was sent, or when `end` committed already."""
+        """One round trip; none when nothing was sent, or when it was committed already."""
         self._end("COMMIT")
 
     def rollback(self) -> None:
@@ -237,13 +239,12 @@ def lead(connection: Connection, statement: str) -> None:
     driver.trips.ahead.append(statement)
 
 
-def end(connection: Connection, closing: str, then: str = "") -> Any:
-    """Send the transaction's last statements, COMMIT and `then` in a single round trip.
-
-    `then` runs in a transaction of its own; its rows are the answer. Should it fail, the commit
-    stands: the answer is None. Values come from `literal` or `quoted`.
-    """
+def _end(connection: Connection, closing: str, then: str) -> Any:
+    """Commit, with the last statements ahead of it and `then` after it in the same message."""
     driver: Any = connection.connection.driver_connection
+    if not (closing or then):
+        driver.commit()
+        return None
     try:
         return driver.execute_simple(f"{closing}; COMMIT; {then}").rows
     except DatabaseError:
@@ -261,10 +262,16 @@ def run_simple(connection: Connection, script: str) -> Any:
     return driver.execute_simple(script).rows
 
 
-def run_once(script: str) -> Any:
+def run_once(step: Step, script: str) -> Any:
     """Run `script` as a transaction of its own, in a single round trip, outside any tenant."""
+    with taking(step):
+        return read_once(script)
+
+
+def read_once(query: str) -> Any:
+    """The rows of a query that changes nothing, in a single round trip, outside any tenant."""
     with engine().connect() as connection:
-        return _alive(connection, script)
+        return _alive(connection, query)
 
 
 def _alive(connection: Connection, script: str) -> Any:
@@ -311,17 +318,45 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-@contextmanager
-def begin(clinic_id: UUID | None, then: str = "") -> Iterator[tuple[Connection, Any]]:
-    """A transaction for a tenant; it commits at the end of the block, or rolls back on an error.
+@dataclass(frozen=True)
+class Opening:
+    """How a transaction begins: the step its commit is, and what it claims, if anything.
 
-    `then` is SQL that rides in the opening message (values by `literal`); its rows come with the
-    connection.
+    `sql` rides in the opening message (values by `literal`), which is then the step `claim`.
     """
+
+    commit: Step
+    claim: Step | None = None
+    sql: str = ""
+
+
+@dataclass
+class Opened:
+    """A transaction under way. `rows` are the answer to the `sql` that opened it.
+
+    `closing` are statements that leave with the COMMIT, and `then` one that runs after it in a
+    transaction of its own, all in a single message; values come from `literal` or `quoted`. The
+    rows of `then` are `after`; should it fail, the commit stands and `after` stays None.
+    """
+
+    connection: Connection
+    rows: Any
+    closing: str = ""
+    then: str = ""
+    after: Any = None
+
+
+@contextmanager
+def begin(clinic_id: UUID | None, opening: Opening) -> Iterator[Opened]:
+    """A transaction for a tenant; it commits at the end of the block, or rolls back on an error."""
     with engine().connect() as connection:
-        rows = _alive(connection, f"BEGIN; {tenant_statement(clinic_id)}; {then}")
+        script = f"BEGIN; {tenant_statement(clinic_id)}; {opening.sql}"
+        with nullcontext() if opening.claim is None else taking(opening.claim):
+            opened = Opened(connection, _alive(connection, script))
         with connection.begin():
-            yield connection, rows
+            yield opened
+            with taking(opening.commit):
+                opened.after = _end(connection, opened.closing, opened.then)
 
 
 def tenant_statement(clinic_id: UUID | None) -> str:

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from shared.kernel.ids import TimerId
 from shared.platform.settings import Settings, load
+from shared.platform.steps import Step, taking
 from shared.platform.wiring import function_url, timer_function
 
 QUEUE = "timers"
@@ -58,7 +60,5 @@ def create_wake_up(timer_id: TimerId, version: int, kind: str, due_at: datetime)
             },
         },
     }
-    try:
+    with taking(Step.TASK_CREATE), suppress(AlreadyExists):
         _client().create_task(parent=queue, task=task, timeout=_TIMEOUT)
-    except AlreadyExists:
-        return

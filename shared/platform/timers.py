@@ -14,7 +14,8 @@ from sqlalchemy import Connection, text
 from shared.kernel.ids import ClinicId, TimerId, TypedId
 from shared.kernel.work import Timer
 from shared.platform import postgres
-from shared.platform.postgres import Prepared, literal
+from shared.platform.postgres import Opening, Prepared, literal
+from shared.platform.steps import Step
 
 HORIZON = timedelta(hours=24)
 """How long before its time a timer becomes a task; Cloud Tasks accepts at most 30 days."""
@@ -76,16 +77,17 @@ class Firing:
     correlation_id: str
 
 
-def fire_statement(timer_id: UUID, version: int, now: datetime) -> str:
-    """SQL that marks the timer fired, if it is still this version and due; for `fired`.
+def fire(timer_id: UUID, version: int, now: datetime) -> Opening:
+    """Marks the timer fired, if it is still this version and due; for `fired`.
 
     A parked one fires when its dead letter is replayed.
     """
-    return _FIRE(literal(timer_id), literal(version), literal(now))
+    sql = _FIRE(literal(timer_id), literal(version), literal(now))
+    return Opening(Step.TIMER_COMMIT, Step.TIMER_FIRE, sql)
 
 
 def fired(rows: list[list[Any]]) -> Firing | None:
-    """Read the answer of `fire_statement`; None when the task was stale."""
+    """Read the answer of `fire`; None when the task was stale."""
     if not rows:
         return None
     timer_id, kind, subject, clinic_id, due_at, version, correlation_id = rows[0]
@@ -95,9 +97,12 @@ def fired(rows: list[list[Any]]) -> Firing | None:
 
 def park(timer_id: UUID, version: int) -> None:
     """Keep a timer whose wake-up was parked as a dead letter from being woken anew."""
-    postgres.run_once(f"""
+    postgres.run_once(
+        Step.TIMER_PARK,
+        f"""
         UPDATE platform.timers SET state = 'parked'
-        WHERE id = {literal(timer_id)} AND version = {literal(version)} AND state = 'scheduled'""")
+        WHERE id = {literal(timer_id)} AND version = {literal(version)} AND state = 'scheduled'""",
+    )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,11 @@ from shared.kernel.event import Event, Occurrence
 from shared.kernel.ids import ClinicId, EventId, TypedId
 from shared.kernel.work import Work
 from shared.platform import outbox, postgres, tables, timers
+from shared.platform.postgres import Opening
+from shared.platform.steps import Step
+
+PLAIN = Opening(Step.WORK_COMMIT)
+"""Nothing is claimed."""
 
 
 @dataclass(frozen=True)
@@ -102,23 +107,23 @@ def clinic_zone(work: Work) -> ZoneInfo:
 
 @contextmanager
 def transaction(
-    clinic_id: ClinicId | None, source: str, cause: Cause, then: str = ""
+    clinic_id: ClinicId | None, source: str, cause: Cause, opening: Opening = PLAIN
 ) -> Iterator[Transaction]:
     """Open a transaction as `source` (a function's name) for a clinic, or for none.
 
     It commits at the end of the block together with the events emitted in it. Publishing them is
     the caller's next step (`runtime`): it never decides over the commit.
     """
-    with postgres.begin(clinic_id, then) as (connection, rows):
-        work = Transaction(connection, clock.now(), source, cause, rows, clinic_id)
+    with postgres.begin(clinic_id, opening) as opened:
+        work = Transaction(opened.connection, clock.now(), source, cause, opened.rows, clinic_id)
         yield work
+        closing = work.closing
         if work.emitted:
-            closing = ";".join([*work.closing, outbox.append_statement(work.emitted)])
-            claim = outbox.claim_statement(work.now, subjects(work))
-            found = postgres.end(connection, closing, claim)
-            work.leased = None if found is None else outbox.read(found)
-        elif work.closing:
-            postgres.end(connection, ";".join(work.closing))
+            closing = [*closing, outbox.append_statement(work.emitted)]
+            opened.then = outbox.claim_statement(work.now, subjects(work))
+        opened.closing = ";".join(closing)
+    if opened.after is not None:
+        work.leased = outbox.read(opened.after)
 
 
 def subjects(work: Transaction) -> list[str]:

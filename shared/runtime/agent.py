@@ -17,7 +17,7 @@ from shared.kernel import clock
 from shared.kernel.errors import DomainError, NotFound, RuleViolated
 from shared.kernel.event import Event
 from shared.kernel.work import Effect, Idle, Mirroring, Timer, Work
-from shared.platform import dead_letters, timers
+from shared.platform import dead_letters, steps, timers
 from shared.platform.settings import refuse_emulators_in_production
 from shared.platform.telemetry import log
 from shared.runtime import auth, messages, parking, problems
@@ -121,7 +121,7 @@ class Agent:
         """The function-framework target: a plain function of an HTTP request."""
 
         def serve(request: Request) -> Response:
-            return self._serve(request)
+            return steps.answered(self._serve(request))
 
         serve.__name__ = self.name
         return serve

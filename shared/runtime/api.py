@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from shared.kernel.errors import NotFound
 from shared.kernel.ids import ClinicId
 from shared.kernel.model import Model
+from shared.platform import steps
 from shared.platform.settings import Settings, load, refuse_emulators_in_production
 from shared.platform.unit_of_work import Cause
 from shared.runtime import auth, problems
@@ -86,6 +87,7 @@ class Api:
         problems.install(self.app)
         self.app.before_request(self._admit)
         self.app.after_request(_secure)
+        self.app.after_request(steps.answered)
         self.app.add_url_rule("/healthz", "healthz", lambda: Response(status=200))
 
     def get(self, rule: str, *, permits: str) -> Callable[[Route], Route]:

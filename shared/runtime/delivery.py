@@ -5,22 +5,23 @@ from contextlib import contextmanager
 
 from shared.kernel.ids import ClinicId
 from shared.platform import outbox
+from shared.platform.postgres import Opening
 from shared.platform.pubsub import PubSubPublisher
 from shared.platform.telemetry import log
-from shared.platform.unit_of_work import Cause, Transaction, subjects, transaction
+from shared.platform.unit_of_work import PLAIN, Cause, Transaction, subjects, transaction
 
 _publisher = PubSubPublisher()
 
 
 @contextmanager
 def committed(
-    clinic_id: ClinicId | None, source: str, cause: Cause, then: str = ""
+    clinic_id: ClinicId | None, source: str, cause: Cause, opening: Opening = PLAIN
 ) -> Iterator[Transaction]:
     """A transaction whose events are published right after its commit, best effort.
 
     What cannot be published now stays in the outbox for the relay; the commit stands either way.
     """
-    with transaction(clinic_id, source, cause, then) as work:
+    with transaction(clinic_id, source, cause, opening) as work:
         yield work
     if work.emitted:
         try:

@@ -17,6 +17,7 @@ from shared.kernel.event import Event, Occurrence
 from shared.kernel.work import Effect, Idle, Mirroring, Timer, Work
 from shared.platform import inbox, intents, timers
 from shared.platform.intents import Claim, IntentState
+from shared.platform.steps import Step, taking
 from shared.platform.unit_of_work import Cause
 from shared.runtime.delivery import committed
 
@@ -36,7 +37,7 @@ class Reaction:
     handle: Callable[[Any, Work], None]
 
     def run(self, function: str, occurrence: Occurrence) -> None:
-        claim = inbox.claim_statement(self.name, occurrence.id)
+        claim = inbox.claim(self.name, occurrence.id)
         with committed(occurrence.clinic_id, function, _cause(occurrence), claim) as work:
             if work.opened:
                 self.handle(occurrence.event, work)
@@ -53,8 +54,8 @@ class VendorCall:
 
     def run(self, function: str, occurrence: Occurrence) -> None:
         event, cause = occurrence.event, _cause(occurrence)
-        claim_sql = intents.claim_statement(self.name, occurrence.id, clock.now())
-        with committed(occurrence.clinic_id, function, cause, claim_sql) as work:
+        opening = intents.claim(self.name, occurrence.id, clock.now())
+        with committed(occurrence.clinic_id, function, cause, opening) as work:
             claim = intents.claimed(work.connection, work.opened, self.name, occurrence.id)
             if claim.closed:
                 return
@@ -83,7 +84,7 @@ class VendorCall:
         self, function: str, occurrence: Occurrence, claim: Claim, state: IntentState
     ) -> Iterator[Work]:
         """The transaction that closes the intent, while it is still this attempt's."""
-        close = intents.close_statement(self.name, occurrence.id, claim.attempt, state, tell=True)
+        close = intents.close(self.name, occurrence.id, claim.attempt, state)
         with committed(occurrence.clinic_id, function, _cause(occurrence), close) as work:
             if not work.opened:
                 raise Busy(self.name)
@@ -100,14 +101,16 @@ class VendorCall:
                 return found
             if not intents.call_again(self.name, occurrence.id, claim.attempt, clock.now()):
                 raise Busy(self.name)
-        return self.effect.call(request, vendors, f"{occurrence.id}:{self.name}")
+        with taking(Step.VENDOR_CALL):
+            return self.effect.call(request, vendors, f"{occurrence.id}:{self.name}")
 
     def _found(self, request: Any, vendors: Any, claim: Claim) -> Any:
         """Look up; a look-up that fails leaves the outcome as unknown as it was."""
         if self.effect.find is None:
             return None
         try:
-            return self.effect.find(request, vendors, claim.called_at or clock.now())
+            with taking(Step.VENDOR_FIND):
+                return self.effect.find(request, vendors, claim.called_at or clock.now())
         except VendorError as error:
             raise OutcomeUnknown(error.vendor, error.reason) from error
 
@@ -151,8 +154,8 @@ class TimerHandler:
 
 def run_timer(function: str, known: dict[str, TimerHandler], timer_id: Any, version: int) -> None:
     """Fire the timer in one transaction with whatever its handler does."""
-    statement = timers.fire_statement(timer_id, version, clock.now())
-    with committed(None, function, Cause(str(timer_id)), statement) as work:
+    opening = timers.fire(timer_id, version, clock.now())
+    with committed(None, function, Cause(str(timer_id)), opening) as work:
         firing = timers.fired(work.opened)
         if firing is None:
             return
@@ -194,7 +197,8 @@ class VendorCron:
             request = self.effect.prepare(None, work)
         if request is None:
             return Idle()
-        outcome = self.effect.call(request, self.vendors(), cause.correlation_id)
+        with taking(Step.VENDOR_CALL):
+            outcome = self.effect.call(request, self.vendors(), cause.correlation_id)
         with committed(None, function, cause) as work:
             result: Idle | None = self.effect.record(outcome, None, work)
         return result

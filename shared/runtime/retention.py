@@ -8,7 +8,9 @@ from sqlalchemy import Connection
 
 from shared.kernel.work import Work
 from shared.platform import inbox, intents, outbox, postgres, timers, webhooks
+from shared.platform.postgres import Opening
 from shared.platform.settings import Settings, load
+from shared.platform.steps import Step
 from shared.platform.telemetry import log
 
 BATCH = 5_000
@@ -50,7 +52,7 @@ def prune(work: Work) -> None:
 def _delete(some: Prune, before: datetime) -> int:
     deleted, latest = 0, BATCH
     while latest == BATCH:
-        with postgres.begin(None) as (connection, _):
-            latest = some(connection, before, BATCH)
+        with postgres.begin(None, Opening(Step.PRUNE)) as opened:
+            latest = some(opened.connection, before, BATCH)
         deleted += latest
     return deleted

@@ -11,7 +11,7 @@ from flask import Flask, Response, request
 
 from shared.kernel.event import Event
 from shared.kernel.ids import WebhookId
-from shared.platform import webhooks
+from shared.platform import steps, webhooks
 from shared.platform.settings import Settings, load, refuse_emulators_in_production
 from shared.platform.unit_of_work import Cause
 from shared.platform.wiring import function_url
@@ -49,6 +49,7 @@ class Webhooks:
         self.app = Flask(name)
         self.app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
         problems.install(self.app)
+        self.app.after_request(steps.answered)
         self.app.add_url_rule("/healthz", "healthz", lambda: Response(status=200))
 
     def receives(
