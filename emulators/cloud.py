@@ -14,6 +14,7 @@ from emulators import database, instants
 from emulators.agenda import Agenda
 from emulators.clock import VirtualClock
 from emulators.engine import Engine, Ground
+from emulators.fail_points import VARIABLE, FailPoints
 from emulators.faults import Fault, Faults, check_target, checked
 from emulators.folder import Folder, FolderInUse
 from emulators.host_process import HostProcess
@@ -53,7 +54,8 @@ class Options:
     With `product` the database has Clinicloop's schema, the environment is complete for its
     functions, and what DATABASE_URL and the official emulators' variables name is used instead of
     ours; without, the cloud is nobody's in particular. `webhooks` is where vendors send theirs,
-    the functions' host unless given.
+    the functions' host unless given. With `fail_points` the host's processes can be ended at any
+    of the product's steps, see `emulators.fail_points`.
     """
 
     folder: Path
@@ -65,6 +67,7 @@ class Options:
     webhooks: str | None = None
     starts: datetime | None = None
     frozen: bool = False
+    fail_points: bool = False
     wiring: Path = FILE
     functions: Path = ROOT / "functions"
     project: str = "clinicloop-local"
@@ -88,6 +91,8 @@ class LocalCloud:
         self.host: HostProcess | None = None
         self.admin_url: str | None = None
         self.ready = False
+        watched = options.folder.absolute() / "fail-points"
+        self.fail_points = FailPoints(watched) if options.fail_points else None
         self._database_faults: database.DatabaseFaults | None = None
         self._console: Any = None
         self._agenda_runs: asyncio.Task[None] | None = None
@@ -354,7 +359,8 @@ class LocalCloud:
     def _host_environment(self) -> dict[str, str]:
         """What the functions see: never the superuser's database URL."""
         inherited = {k: v for k, v in os.environ.items() if k != "DATABASE_ADMIN_URL"}
-        return inherited | self.environment
+        watched = {VARIABLE: str(self.fail_points.folder)} if self.fail_points else {}
+        return inherited | self.environment | watched
 
     async def _provision(self, host: str) -> None:
         from emulators.provision import Provisioner, provision

@@ -21,6 +21,7 @@ from werkzeug.wrappers import Response
 
 from emulators import wiring
 from emulators.clock import VirtualClock
+from emulators.fail_points import VARIABLE, Watch
 from shared.kernel import clock
 
 if TYPE_CHECKING:
@@ -160,6 +161,14 @@ class Host(BaseApplication):  # type: ignore[misc, unused-ignore]
         return self._build()
 
 
+def watch(folder: Path) -> None:
+    """Let fail points act on this process, wherever the product takes a step.
+
+    The product is loaded here, as its functions are: the local cloud itself does not import it.
+    """
+    importlib.import_module("shared.platform.steps").use(Watch(folder))
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -171,6 +180,8 @@ def main() -> None:
     def build() -> "WSGIApplication":
         virtual = VirtualClock(Path(os.environ["CLINICLOOP_CLOCK"]))
         clock.use(virtual.now)
+        if VARIABLE in os.environ:
+            watch(Path(os.environ[VARIABLE]))
         mounts = load(wiring.load(options.wiring), options.functions)
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again

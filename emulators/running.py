@@ -11,6 +11,7 @@ import uvloop
 
 from emulators.agenda import Agenda
 from emulators.cloud import LocalCloud, Options
+from emulators.fail_points import FailPoints
 from emulators.faults import Fault, FaultKind, Faults, NoSuchFault, checked
 
 _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
@@ -60,6 +61,13 @@ class RunningCloud:
     def faults(self) -> Faults:
         """The faults in force; `fault` and `heal` are the safe way to change them from a test."""
         return self.cloud.ground.faults
+
+    @property
+    def fail_points(self) -> FailPoints:
+        """Where a process of the functions' host can be ended; for `Options(fail_points=True)`."""
+        if self.cloud.fail_points is None:
+            raise LookupError("this cloud was started without fail points")
+        return self.cloud.fail_points
 
     def advance(self, to: str | datetime | None = None, timeout: float = 120, **by: float) -> None:
         """Move time on: `advance("+6mo")`, `advance(instant)` or `advance(days=3)`."""
