@@ -1,12 +1,12 @@
 """Messages that cannot be handled are parked here, whole, until somebody replays them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.platform import postgres, tables
@@ -16,60 +16,82 @@ from shared.platform.steps import Step
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A parked request: its body is the raw push body, `path` the trigger it came through."""
+    """A parked request: its body is the raw push body, `path` the trigger it came through.
+
+    `handler` is the one that could not handle it; empty where it came to none. `reason` carries no
+    PHI. The body may: it is shown nowhere outside.
+    """
 
     id: UUID
+    function: str
     handler: str
     path: str
-    attributes: dict[str, Any]
+    reason: str
+    attributes: Mapping[str, Any]
     body: bytes
+    created_at: datetime
 
 
-def park(
-    function: str,
-    handler: str,
-    path: str,
-    reason: str,
-    attributes: dict[str, str],
-    body: bytes,
-    now: datetime,
-) -> UUID:
-    """Keep a message in a transaction of its own; answers its id. `reason` carries no PHI.
+def letter_id(function: str, handler: str, path: str, what: str) -> UUID:
+    """The id of the letter about `what` (an event, a message): parked again it is the same one."""
+    return uuid5(NAMESPACE_URL, f"{function}/{handler}{path}:{what}")
 
-    The same event parked again for the same handler is the same letter, not replayed yet.
+
+def park(letter: DeadLetter) -> None:
+    """Keep a message in a transaction of its own.
+
+    One that is parked already has the new reason and instant, and is not replayed yet.
     """
-    what = attributes.get("ce-id") or sha256(body).hexdigest()
-    parked = uuid5(NAMESPACE_URL, f"{function}/{handler}{path}:{what}")
-    row = {
-        "id": parked,
-        "function": function,
-        "handler": handler,
-        "path": path,
-        "reason": reason,
-        "attributes": attributes,
-        "body": body,
-        "created_at": now,
-    }
+    row = vars(letter) | {"attributes": {k: _storable(v) for k, v in letter.attributes.items()}}
     with postgres.begin(None, Opening(Step.LETTER_PARK)) as opened:
         new = insert(tables.dead_letters).values(row)
-        again = {"reason": reason, "created_at": now, "replayed_at": None}
+        again = {"reason": letter.reason, "created_at": letter.created_at, "replayed_at": None}
         opened.connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=again))
-    return parked
+
+
+def _storable(text: str) -> str:
+    """Postgres has no room for NUL; the body has it still."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+_READ = "SELECT id, function, handler, path, reason, attributes, body, created_at"
+_FIND = text(f"{_READ} FROM platform.dead_letters WHERE id = :id AND function = :function")
+_WAITING = text(f"""
+{_READ} FROM platform.dead_letters
+WHERE function = :function AND replayed_at IS NULL
+  AND (CAST(:handler AS text) IS NULL OR handler = :handler)
+  AND starts_with(reason, :reason) AND (CAST(:after AS uuid) IS NULL OR id > :after)
+ORDER BY id LIMIT :most""")
 
 
 def find(function: str, letter_id: UUID) -> DeadLetter | None:
     """The parked message of `function`, whether replayed before or not."""
-    query = text(
-        "SELECT id, handler, path, attributes, body FROM platform.dead_letters "
-        "WHERE id = :id AND function = :function"
-    )
     with postgres.begin(None, Opening(Step.WORK_COMMIT)) as opened:
-        row = opened.connection.execute(
-            query, {"id": letter_id, "function": function}
-        ).one_or_none()
-    return (
-        DeadLetter(row.id, row.handler, row.path, row.attributes, bytes(row.body)) if row else None
-    )
+        found = opened.connection.execute(_FIND, {"id": letter_id, "function": function})
+        row = found.one_or_none()
+    return _letter(row) if row else None
+
+
+def waiting(
+    function: str, handler: str | None, reason: str, after: UUID | None, most: int
+) -> list[DeadLetter]:
+    """At most `most` letters of `function` that were not replayed, in the order of their ids.
+
+    `handler` and how the `reason` begins narrow it down; `after` goes on behind a letter.
+    """
+    wanted = {
+        "function": function,
+        "handler": handler,
+        "reason": reason,
+        "after": after,
+        "most": most,
+    }
+    with postgres.begin(None, Opening(Step.WORK_COMMIT)) as opened:
+        return [_letter(row) for row in opened.connection.execute(_WAITING, wanted)]
+
+
+def _letter(row: Row[Any]) -> DeadLetter:
+    return DeadLetter(**dict(row._mapping) | {"body": bytes(row.body)})
 
 
 def not_parked(event_id: str) -> str:

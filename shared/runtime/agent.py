@@ -2,14 +2,14 @@
 
 A function's `main.py` declares handlers on an `Agent` and exposes `agent.function`, which
 functions-framework serves. Triggers: POST /events (Pub/Sub push), /timers (Cloud Tasks),
-/crons/<name> (Cloud Scheduler), /parked (what Pub/Sub gave up on), /dead-letters/<id> (replay by an
-operator). Each verifies the OIDC token of its own sender first.
+/crons/<name> (Cloud Scheduler), /parked (what Pub/Sub gave up on), /dead-letters (an operator, see
+`runtime.replay`). Each verifies the OIDC token of its own sender first.
 """
 
 from collections import defaultdict
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
-from uuid import UUID
 
 from flask import Request, Response
 
@@ -18,9 +18,10 @@ from shared.kernel.errors import DomainError, NotFound, RuleViolated
 from shared.kernel.event import Event
 from shared.kernel.work import Effect, Idle, Mirroring, Timer, Work
 from shared.platform import dead_letters, steps, timers
+from shared.platform.dead_letters import DeadLetter
 from shared.platform.settings import refuse_emulators_in_production
 from shared.platform.telemetry import log
-from shared.runtime import auth, messages, parking, problems
+from shared.runtime import auth, messages, parking, problems, replay
 from shared.runtime.handlers import (
     Cron,
     Handling,
@@ -34,7 +35,11 @@ from shared.runtime.handlers import (
 )
 
 Handler = Callable[..., Any]
-_LONGEST_BODY = 10 << 20
+_LONGEST_BODY = 16 << 20
+"""Pub/Sub takes messages of 10 MB (https://cloud.google.com/pubsub/quotas), a third more in base64.
+
+What it can push must be read, or it could not be parked.
+"""
 
 
 def _no_vendors() -> Any:
@@ -137,7 +142,7 @@ class Agent:
         }.get(trigger)
         if request.method == "GET" and trigger in ("", "healthz"):
             return Response(status=200)
-        if serve is None or request.method != "POST":
+        if serve is None or (request.method != "POST" and trigger != "dead-letters"):
             return problems.problem(404, "not-found", "There is no such trigger.")
         if (request.content_length or 0) > _LONGEST_BODY:
             return problems.problem(413, "too-large", "The body is larger than any message.")
@@ -153,55 +158,87 @@ class Agent:
         self._deliver(request.get_data())
         return Response(status=204)
 
-    def _deliver(self, body: bytes, only: str = "") -> bool:
+    def _deliver(self, body: bytes, only: str = "", attempt: int | None = None) -> list[DeadLetter]:
         """Run the handlers of a push (or the one named `only`), whatever becomes of the others.
 
         One that cannot succeed is parked under its name. What can is tried again: then the first
-        such error is raised in the end. Answers whether anything was parked.
+        such error is raised in the end. Answers what was parked.
         """
         push = messages.Push({}, b"", 1)
         try:
             push = messages.read_push(body)
-            declared = self._by_type.get(push.type, [])
+            declared = self._declared(push, only)
         except messages.Malformed as error:
-            self._park("", "/events", error, push, body)
-            return True
-        parked, again = False, None
+            return [self._park("", "/events", error, push, body)]
+        parked: list[DeadLetter] = []
+        again: Exception | None = None
         for kind, handler in declared:
-            if only in ("", handler.name):
-                try:
-                    handler.run(self.name, messages.read_event(push, kind))
-                except Exception as error:  # noqa: BLE001 -- judged, then parked or raised
-                    if parking.hopeless(error, push.attempt):
-                        self._park(handler.name, "/events", error, push, body)
-                        parked = True
-                    else:
-                        again = again or error
+            try:
+                handler.run(self.name, messages.read_event(push, kind))
+            except Exception as error:  # noqa: BLE001 -- judged, then parked or raised
+                if parking.hopeless(error, attempt or push.attempt):
+                    parked.append(self._park(handler.name, "/events", error, push, body))
+                else:
+                    again = again or error
         if again is not None:
             raise again
         return parked
 
+    def _declared(self, push: messages.Push, only: str) -> list[tuple[type[Event], Handling]]:
+        """Who handles the type of a push. Raises `Malformed` for one that does not say its type."""
+        found = self._by_type.get(push.type, [])
+        return [(kind, handler) for kind, handler in found if only in ("", handler.name)]
+
     def _park(
         self, handler: str, path: str, error: Exception, push: messages.Push, body: bytes
-    ) -> None:
-        reason = parking.reason(error)
-        dead_letters.park(self.name, handler, path, reason, push.attributes, body, clock.now())
-        log.error("parked", function=self.name, handler=handler, reason=reason)
+    ) -> DeadLetter:
+        """Keep a message under the id of its event, or under its own where that makes no sense."""
+        event = "" if isinstance(error, messages.Malformed) else push.attributes.get("ce-id", "")
+        what = event or push.message_id or sha256(body).hexdigest()
+        return self._keep(self.name, handler, path, parking.reason(error), push, body, what)
+
+    def _keep(
+        self,
+        function: str,
+        handler: str,
+        path: str,
+        reason: str,
+        push: messages.Push,
+        body: bytes,
+        what: str,
+    ) -> DeadLetter:
+        letter = DeadLetter(
+            dead_letters.letter_id(function, handler, path, what),
+            function,
+            handler,
+            path,
+            reason,
+            push.attributes,
+            body,
+            clock.now(),
+        )
+        dead_letters.park(letter)
+        log.error("parked", function=function, handler=handler, reason=reason)
+        return letter
 
     def _serve_timer(self, request: Request, _: str) -> Response:
         auth.require_service(request.headers, self.name, "tasks")
-        body = request.get_data()
         tries = request.headers.get("X-CloudTasks-TaskRetryCount", "0")
-        attempt = 1 + int(tries) if tries.isdecimal() else 1
+        self._wake(request.get_data(), 1 + int(tries) if tries.isdecimal() else 1)
+        return Response(status=204)
+
+    def _wake(self, body: bytes, attempt: int) -> list[DeadLetter]:
+        """Fire the timer that a task names, or park the task. Answers what was parked."""
         try:
             run_timer(self.name, self.timers, *messages.read_task(body))
         except Exception as error:
             if not parking.hopeless(error, attempt):
                 raise
-            self._park("", "/timers", error, messages.Push({}, b"", attempt), body)
+            letter = self._park("", "/timers", error, messages.Push({}, b"", attempt), body)
             if not isinstance(error, messages.Malformed):
                 timers.park(*messages.read_task(body))
-        return Response(status=204)
+            return [letter]
+        return []
 
     def _serve_cron(self, request: Request, name: str) -> Response:
         auth.require_service(request.headers, self.name, "scheduler")
@@ -222,35 +259,26 @@ class Agent:
         auth.require_service(request.headers, self.name, "pubsub")
         body = request.get_data()
         try:
-            attributes = messages.read_push(body).attributes
+            push = messages.read_push(body)
         except messages.Malformed:
-            attributes = {}
-        subscription = attributes.get("CloudPubSubDeadLetterSourceSubscription", "")
+            push = messages.Push({}, b"", 1)
+        subscription = push.attributes.get("CloudPubSubDeadLetterSourceSubscription", "")
         function = subscription.partition("--")[0].replace("-", "_") or self.name
         reason = "Pub/Sub gave up delivering it"
-        dead_letters.park(function, "", "/events", reason, attributes, body, clock.now())
+        what = push.attributes.get("ce-id") or push.message_id or sha256(body).hexdigest()
+        self._keep(function, "", "/events", reason, push, body, what)
         return Response(status=204)
 
     def _serve_replay(self, request: Request, letter: str) -> Response:
         auth.require_service(request.headers, self.name, "operator")
-        found = dead_letters.find(self.name, _uuid(letter))
-        if found is None:
-            raise NotFound("not-found", "There is no such dead letter.")
-        if found.path == "/timers":
-            try:
-                run_timer(self.name, self.timers, *messages.read_task(found.body))
-            except messages.Malformed as error:
-                raise RuleViolated(
-                    "cannot-be-replayed", f"Nothing can be made of it: {error}."
-                ) from None
-        elif self._deliver(found.body, found.handler):
-            return Response(status=204)  # parked anew: the letter waits for another replay
-        dead_letters.mark_replayed(found.id, clock.now())
-        return Response(status=204)
+        return replay.serve(self.name, request, letter, self._redo)
 
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound("not-found", "There is no such dead letter.") from None
+    def _redo(self, letter: DeadLetter) -> list[DeadLetter]:
+        """Handle a parked request anew, as at its last attempt. Answers what was parked anew."""
+        if letter.path == "/timers":
+            return self._wake(letter.body, parking.MOST_ATTEMPTS)
+        if letter.handler and letter.handler not in self.handlers:
+            raise RuleViolated(
+                "no-such-handler", "The handler that parked it is not there any more."
+            )
+        return self._deliver(letter.body, letter.handler, parking.MOST_ATTEMPTS)

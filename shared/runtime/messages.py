@@ -20,12 +20,14 @@ class Malformed(Exception):
 class Push:
     """A Pub/Sub push body: CloudEvents attributes, data, and which attempt of the delivery it is.
 
+    `message_id` is Pub/Sub's own, the same in every delivery.
     Source: https://cloud.google.com/pubsub/docs/push#receive_push (wrapped).
     """
 
     attributes: dict[str, str]
     data: bytes
     attempt: int
+    message_id: str = ""
 
     @property
     def type(self) -> str:
@@ -44,11 +46,16 @@ def read_push(body: bytes) -> Push:
         attributes = message.get("attributes") or {}
         data = base64.b64decode(message.get("data", ""), validate=True)
         attempt = int(parsed.get("deliveryAttempt") or 1)
+        message_id = str(message.get("messageId", ""))
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
         raise Malformed("the body is not a Pub/Sub push") from None
-    if not isinstance(attributes, dict):
-        raise Malformed("the attributes are not a mapping")
-    return Push(attributes, data, attempt)
+    if not isinstance(attributes, dict) or not all(map(_is_text, attributes.values())):
+        raise Malformed("the attributes are not a mapping of texts")
+    return Push(attributes, data, attempt, message_id)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def read_event(push: Push, kind: type[Event]) -> Occurrence:
