@@ -1,0 +1,115 @@
+"""Round trips to Postgres as the network sees them, whatever the driver: a proxy that counts.
+
+Counting takes time, so it is done in a run of its own, one operation at a time, before anything is
+measured.
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+_PIECE = 65536
+
+
+@dataclass
+class Trips:
+    """What crossed the proxy on all its connections."""
+
+    port: int
+    round_trips: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def each(self, operation: Callable[[], object], times: int) -> float:
+        """Round trips of one `operation`, the mean of `times` after as many to warm up."""
+        for _ in range(times):
+            operation()
+        before = self.round_trips
+        for _ in range(times):
+            operation()
+        return (self.round_trips - before) / times
+
+    def asked(self) -> None:
+        with self._lock:
+            self.round_trips += 1
+
+
+@contextmanager
+def counted(host: str, port: int) -> Iterator[Trips]:
+    """A proxy in front of the server at `host` and `port`, until the block ends."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        trips = Trips(listening.getsockname()[1])
+        open_ones: list[socket.socket] = []
+        accepting = threading.Thread(
+            target=_accept, args=(listening, (host, port), trips, open_ones), daemon=True
+        )
+        accepting.start()
+        try:
+            yield trips
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            accepting.join(5)
+            for one in open_ones:
+                one.close()
+
+
+def _accept(
+    listening: socket.socket,
+    server: tuple[str, int],
+    trips: Trips,
+    open_ones: list[socket.socket],
+) -> None:
+    while True:
+        try:
+            client, _ = listening.accept()
+        except OSError:
+            return
+        upstream = socket.create_connection(server)
+        for one in (client, upstream):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        open_ones += [client, upstream]
+        answered = threading.Event()
+        answered.set()
+        for target, arguments in (
+            (_forward, (client, upstream, answered, trips)),
+            (_answer, (upstream, client, answered)),
+        ):
+            threading.Thread(target=target, args=arguments, daemon=True).start()
+
+
+def _forward(
+    client: socket.socket, upstream: socket.socket, answered: threading.Event, trips: Trips
+) -> None:
+    """What is said after the server spoke begins another round trip."""
+    for piece in _pieces(client):
+        if answered.is_set():
+            answered.clear()
+            trips.asked()
+        upstream.sendall(piece)
+    _end(upstream)
+
+
+def _answer(upstream: socket.socket, client: socket.socket, answered: threading.Event) -> None:
+    for piece in _pieces(upstream):
+        answered.set()
+        client.sendall(piece)
+    _end(client)
+
+
+def _pieces(source: socket.socket) -> Iterator[bytes]:
+    while True:
+        try:
+            piece = source.recv(_PIECE)
+        except OSError:
+            return
+        if not piece:
+            return
+        yield piece
+
+
+def _end(one: socket.socket) -> None:
+    try:
+        one.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
