@@ -14,6 +14,8 @@ from typing import Any, get_type_hints
 
 import httpx
 
+from shared.integrations.vendor_call import HOOKS
+
 _raw: ContextVar[bool] = ContextVar("raw", default=False)
 _LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=30)
 
@@ -23,7 +25,7 @@ def lend_client() -> httpx.Client:
     """Let every call of the SDK in this process use one pooled client; answers that client."""
     from chargebee import http_request, model, responses
 
-    client = httpx.Client(limits=_LIMITS)
+    client = httpx.Client(limits=_LIMITS, event_hooks=HOOKS)
     atexit.register(client.close)
 
     def make_request(arguments: dict[str, Any]) -> Any:

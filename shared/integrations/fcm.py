@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from shared.domains.notifications.ports import Envelope
-from shared.integrations.vendor_call import TIMEOUT, by_status, calling
+from shared.integrations.vendor_call import HOOKS, TIMEOUT, by_status, calling
 from shared.platform.settings import Settings, load
 
 VENDOR = "fcm"
@@ -36,7 +36,7 @@ class Fcm:
 
     @cached_property
     def _http(self) -> httpx.Client:
-        return httpx.Client(base_url=self._settings.fcm_url, timeout=TIMEOUT)
+        return httpx.Client(base_url=self._settings.fcm_url, timeout=TIMEOUT, event_hooks=HOOKS)
 
     def close(self) -> None:
         self._http.close()

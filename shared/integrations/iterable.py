@@ -7,7 +7,7 @@ custom event that it waits for (its entry trigger in Iterable), which has one.
 
 import httpx
 
-from shared.integrations.vendor_call import TIMEOUT, by_status, calling
+from shared.integrations.vendor_call import HOOKS, TIMEOUT, by_status, calling
 from shared.platform.settings import Settings, load
 
 VENDOR = "iterable"
@@ -25,7 +25,10 @@ class Iterable:
         settings = load(IterableSettings)
         headers = {"Api-Key": settings.iterable_api_key}
         self._http = httpx.Client(
-            base_url=f"{settings.iterable_url}/api", headers=headers, timeout=TIMEOUT
+            base_url=f"{settings.iterable_url}/api",
+            headers=headers,
+            timeout=TIMEOUT,
+            event_hooks=HOOKS,
         )
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from urllib.error import URLError
 from shared.domains.notifications.model import MessageStatus
 from shared.domains.notifications.ports import Envelope, Report
 from shared.events.messages import MessageFailure
-from shared.integrations.vendor_call import by_status, calling
+from shared.integrations.vendor_call import by_status, calling, heed, seconds_to_wait
 from shared.kernel import clock
 from shared.kernel.errors import (
     Invalid,
@@ -96,13 +96,13 @@ class SendGrid:
             "tracking_settings": tracking,
         }
         with calling(VENDOR, _translate):
-            answer = self._client.mail.send.post(request_body=mail)
+            answer = self._client.mail.send.post(request_body=mail, timeout=seconds_to_wait())
             return str(answer.headers["X-Message-Id"])
 
     def find(self, envelope: Envelope, called_at: datetime) -> str | None:
         with calling(VENDOR, _translate):
             query = {"query": f"unique_args['message']=\"{envelope.message_id}\"", "limit": 1}
-            answer = self._client.messages.get(query_params=query)
+            answer = self._client.messages.get(query_params=query, timeout=seconds_to_wait())
             found = json.loads(answer.body)["messages"]
         if found:
             return str(found[0]["msg_id"])
@@ -114,6 +114,8 @@ class SendGrid:
 def _translate(error: Exception) -> VendorError | None:
     """The client raises an exception class per status, each with its `status_code`."""
     if isinstance(status := getattr(error, "status_code", None), int):
+        if status in (429, 503):
+            heed(error.headers.get("Retry-After"))  # type: ignore[attr-defined]
         return by_status(VENDOR, status)
     if isinstance(error, URLError) and isinstance(error.reason, ConnectionRefusedError):
         return VendorUnavailable(VENDOR, "no connection")

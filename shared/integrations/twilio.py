@@ -20,7 +20,7 @@ import httpx
 from shared.domains.notifications.model import MessageStatus
 from shared.domains.notifications.ports import OPTED_OUT, Envelope, OptOut, Report
 from shared.events.messages import MessageFailure
-from shared.integrations.vendor_call import TIMEOUT, by_status, calling
+from shared.integrations.vendor_call import HOOKS, TIMEOUT, by_status, calling
 from shared.kernel.errors import Invalid, Unauthenticated, VendorError, VendorRefused
 from shared.kernel.ids import ClinicId, MessageId
 from shared.kernel.phi import Phi
@@ -84,7 +84,7 @@ class Twilio:
 
     @cached_property
     def _http(self) -> httpx.Client:
-        return httpx.Client(timeout=TIMEOUT)
+        return httpx.Client(timeout=TIMEOUT, event_hooks=HOOKS)
 
     @cached_property
     def _client(self) -> Any:

@@ -1,13 +1,17 @@
 """The one place that turns what happens on a vendor's wire into the kernel's three errors.
 
 Every vendor module makes its calls inside `calling`. A vendor that keeps failing is left alone for
-a while (a circuit breaker per vendor and process), so that nobody waits on it.
+a while (a circuit breaker per vendor and process), so that nobody waits on it; and one that hangs
+holds at most half of a process's threads. What is turned away was surely not done.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import cache
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx
 import pybreaker
@@ -16,14 +20,18 @@ from shared.kernel import clock
 from shared.kernel.errors import OutcomeUnknown, VendorError, VendorRefused, VendorUnavailable
 
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+_TRIAL_TIMEOUT = httpx.Timeout(5.0, connect=3.0)
 _NOT_CONNECTED = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     ConnectionRefusedError,
 )
-_OPENS_AFTER = 10
-_RESTS_SECONDS = 15
+AT_ONCE = 4
+"""Calls under way at a vendor from one process, which has eight threads (`start`)."""
+_OPENS_AFTER = 5
+_RESTS_SECONDS = 5
+_LONGEST_WAIT = timedelta(hours=1)
 
 
 class _BusinessTime(pybreaker.CircuitMemoryStorage):
@@ -43,15 +51,61 @@ class _BusinessTime(pybreaker.CircuitMemoryStorage):
         self._since = clock.now()
 
 
-@cache
-def _breaker(vendor: str) -> pybreaker.CircuitBreaker:
-    return pybreaker.CircuitBreaker(
-        fail_max=_OPENS_AFTER,
-        reset_timeout=_RESTS_SECONDS,
-        exclude=[VendorRefused],
-        state_storage=_BusinessTime(),
-        name=vendor,
-    )
+class _Way:
+    """The way from this process to one vendor."""
+
+    def __init__(self, vendor: str) -> None:
+        self._vendor = vendor
+        self._lock = threading.Lock()
+        self._waits_until: datetime | None = None
+        self.under_way = 0
+        self.breaker = pybreaker.CircuitBreaker(
+            fail_max=_OPENS_AFTER,
+            reset_timeout=_RESTS_SECONDS,
+            exclude=[VendorRefused],
+            state_storage=_BusinessTime(),
+            name=vendor,
+            # Its own error in place of the call's would hide that the outcome is unknown.
+            throw_new_error_on_trip=False,
+        )
+
+    @contextmanager
+    def entered(self) -> Iterator[bool]:
+        """One call's place on the way; answers whether it is the trial after a rest.
+
+        pybreaker lets every call through while it is half-open; here it is one at a time.
+        """
+        with self._lock:
+            if self._waits_until is not None and clock.now() < self._waits_until:
+                raise VendorUnavailable(self._vendor, "it asked to be left alone for a while")
+            is_trial = self.breaker.current_state != pybreaker.STATE_CLOSED
+            if self.under_way >= (1 if is_trial else AT_ONCE):
+                raise VendorUnavailable(self._vendor, "busy with the calls under way")
+            self.under_way += 1
+        try:
+            yield is_trial
+        finally:
+            with self._lock:
+                self.under_way -= 1
+
+    def wait(self, until: datetime) -> None:
+        """Make no call before `until`."""
+        self._waits_until = min(until, clock.now() + _LONGEST_WAIT)
+
+
+_ways: dict[str, _Way] = {}
+_present: ContextVar[tuple[_Way, bool] | None] = ContextVar("present", default=None)
+"""The way of the call under way in this thread, and whether that is a trial."""
+
+
+def breaker_states() -> dict[str, str]:
+    """By vendor: `closed` (all is well), `open` (it is left alone) or `half-open` (on trial)."""
+    return {vendor: str(way.breaker.current_state) for vendor, way in list(_ways.items())}
+
+
+def calls_under_way() -> dict[str, int]:
+    """By vendor, how many calls this process waits for; at most `AT_ONCE`."""
+    return {vendor: way.under_way for vendor, way in list(_ways.items())}
 
 
 @contextmanager
@@ -63,17 +117,19 @@ def calling(
     `translate` reads the SDK's own exceptions; what it does not know is judged by where it
     happened: not connected means unavailable, anything later that the outcome is unknown.
     """
+    way = _ways.get(vendor) or _ways.setdefault(vendor, _Way(vendor))
     try:
-        with _breaker(vendor).calling():
+        with way.entered() as is_trial, way.breaker.calling():
+            before = _present.set((way, is_trial))
             try:
                 yield
             except VendorError:
                 raise
             except Exception as error:
                 raise (translate(error) or _judged(vendor, error)) from error
-    except pybreaker.CircuitBreakerError as error:
-        if isinstance(error.__cause__, VendorError):
-            raise error.__cause__ from None
+            finally:
+                _present.reset(before)
+    except pybreaker.CircuitBreakerError:
         raise VendorUnavailable(vendor, "resting after repeated failures") from None
 
 
@@ -96,3 +152,41 @@ def by_status(vendor: str, status: int, code: str = "") -> VendorError | None:
     if status == 408 or status >= 500:
         return OutcomeUnknown(vendor, f"{status} {code}".strip())
     return VendorRefused(vendor, f"{status} {code}".strip())
+
+
+def seconds_to_wait() -> float | None:
+    """How long the call under way may wait for an answer, where it is shorter than usual."""
+    present = _present.get()
+    return _TRIAL_TIMEOUT.read if present is not None and present[1] else None
+
+
+def heed(retry_after: str | None) -> None:
+    """Leave the vendor of the call under way alone for as long as its `Retry-After` says.
+
+    Seconds or an HTTP date (RFC 9110, 10.2.3); what is neither is passed over.
+    """
+    present = _present.get()
+    if present is None or not retry_after:
+        return
+    text = retry_after.strip()
+    if text.isdecimal():
+        present[0].wait(clock.now() + timedelta(seconds=min(int(text), 10**6)))
+        return
+    try:
+        present[0].wait(parsedate_to_datetime(text).astimezone(UTC))
+    except (ValueError, OverflowError):
+        return
+
+
+def _hurry(request: httpx.Request) -> None:
+    if seconds_to_wait() is not None:
+        request.extensions["timeout"] = _TRIAL_TIMEOUT.as_dict()
+
+
+def _heed_answer(response: httpx.Response) -> None:
+    if response.status_code in (429, 503):
+        heed(response.headers.get("Retry-After"))
+
+
+HOOKS: dict[str, list[Callable[..., Any]]] = {"request": [_hurry], "response": [_heed_answer]}
+"""For the `event_hooks` of every httpx client that speaks to a vendor."""

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from shared.domains.support.model import CustomerRecord, Priority
-from shared.integrations.vendor_call import TIMEOUT, by_status, calling
+from shared.integrations.vendor_call import HOOKS, TIMEOUT, by_status, calling
 from shared.kernel.errors import OutcomeUnknown, VendorError
 from shared.kernel.ids import TicketId
 from shared.platform.settings import Settings, load
@@ -32,6 +32,7 @@ class Zendesk:
             base_url=f"{settings.zendesk_url}/api/v2",
             auth=(f"{settings.zendesk_email}/token", settings.zendesk_token),
             timeout=TIMEOUT,
+            event_hooks=HOOKS,
         )
 
     def close(self) -> None:

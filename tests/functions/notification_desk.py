@@ -122,7 +122,7 @@ def listening(house: House) -> Iterator[str]:
 def fresh(agent: Agent) -> None:
     """Forget settings, clients and breakers that an earlier test left behind."""
     settings.load.cache_clear()
-    vendor_call._breaker.cache_clear()
+    vendor_call._ways.clear()
     if vendors := agent._vendors:
         for client in (vendors.marketing, *chain.from_iterable(vendors.senders.values())):
             client.close()

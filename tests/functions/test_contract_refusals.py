@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from shared.kernel import clock
 from tests.functions.contract_desk import (
     AGENT,
     MONTHLY,
@@ -194,6 +195,7 @@ def test_a_provider_that_slows_us_down_is_asked_again(desk: Desk) -> None:
     desk.ask(deal, "pause")
     (answer,) = desk.house.deliver_emitted(AGENT, "contract.paused")
     assert answer.status_code == 503
+    desk.house.move(clock.now() + timedelta(seconds=1))
     desk.tell("contract.paused")
     assert desk.held(deal)["status"] == "paused"
     assert desk.status(deal.contract) == "paused"

@@ -48,10 +48,10 @@ def envelope(to: str, text: str = "Please check the portal.") -> Envelope:
 def fresh() -> Iterator[None]:
     """Settings are read anew and breakers are closed."""
     settings.load.cache_clear()
-    vendor_call._breaker.cache_clear()
+    vendor_call._ways.clear()
     yield
     settings.load.cache_clear()
-    vendor_call._breaker.cache_clear()
+    vendor_call._ways.clear()
 
 
 def fails(kind: str, call: Callable[[], Any], secret: str = "canary") -> VendorError:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from shared.domains.billing.model import Resource
+from shared.integrations import vendor_call
 from shared.integrations.chargebee import Chargebee
-from shared.integrations.vendor_call import _breaker
 from shared.kernel.errors import OutcomeUnknown, VendorRefused, VendorUnavailable
 from shared.kernel.ids import ContractId
 from tests.conftest import BERLIN
@@ -19,9 +19,9 @@ __all__ = ["site"]
 
 @pytest.fixture
 def port(site: Site) -> Iterator[Chargebee]:
-    _breaker.cache_clear()
+    vendor_call._ways.clear()
     yield Chargebee()
-    _breaker.cache_clear()
+    vendor_call._ways.clear()
 
 
 def subscription(site: Site, card: str = "ok", **more: Any) -> str:

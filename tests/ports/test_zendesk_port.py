@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from shared.domains.support.model import CustomerRecord, Priority
-from shared.integrations.vendor_call import _breaker
+from shared.integrations import vendor_call
 from shared.integrations.zendesk import Zendesk, ZendeskSettings
 from shared.kernel.errors import OutcomeUnknown, VendorRefused, VendorUnavailable
 from shared.kernel.ids import CustomerId, TicketId
@@ -22,11 +22,11 @@ TEXT = "Collection attempt 1 was declined (soft)."
 @pytest.fixture
 def desk(house: House) -> Iterator[Zendesk]:
     load.cache_clear()
-    _breaker.cache_clear()
+    vendor_call._ways.clear()
     desk = Zendesk()
     yield desk
     desk.close()
-    _breaker.cache_clear()
+    vendor_call._ways.clear()
 
 
 @pytest.fixture
