@@ -10,19 +10,27 @@ from emulators.seed import SeedCustomer
 class Checkout:
     """The shop's connection to the local Chargebee site."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], timeout: float = 30) -> None:
         self._http = httpx.Client(
             base_url=f"{environment['CHARGEBEE_URL']}/api/v2",
             auth=(environment["CHARGEBEE_API_KEY"], ""),
-            timeout=30,
+            timeout=timeout,
         )
 
     def buy(self, customer: SeedCustomer, customer_id: str, clinic_id: str, at: datetime) -> str:
         """Create the customer and a subscription that begins at `at`; answers its id."""
+        self.introduce(customer, customer_id, clinic_id)
+        return self.subscribe(customer_id, clinic_id, customer.item_price_id, at)
+
+    def introduce(self, customer: SeedCustomer, customer_id: str, clinic_id: str) -> None:
+        """Create the customer under the id that the product gave them."""
         person = customer.as_chargebee() | {"id": customer_id, "cf_clinic_id": clinic_id}
         self._post("/customers", person)
+
+    def subscribe(self, customer_id: str, clinic_id: str, price: str, at: datetime) -> str:
+        """A subscription of a known customer, which begins at `at`; answers its id."""
         items = {
-            "subscription_items[item_price_id][0]": customer.item_price_id,
+            "subscription_items[item_price_id][0]": price,
             "subscription_items[quantity][0]": "1",
             "start_date": str(int(at.timestamp())),
             "cf_clinic_id": clinic_id,

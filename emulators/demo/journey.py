@@ -80,11 +80,11 @@ def _progress(console: Console) -> Iterator[Progress]:
 
 
 def _perform(stage: Stage, customers: list[SeedCustomer], show: Progress) -> None:
-    _open_clinics(stage)
+    open_clinics(stage)
     stage.players = [_player(one) for one in customers]
     first, others = stage.players[:ALONE], stage.players[ALONE:]
     stage.marks["welcome"] = [_welcomed(stage, player) for player in first]
-    _each(stage, show, "Customers sign up", others, lambda player: _sign_up(stage, player))
+    _each(stage, show, "Customers sign up", others, lambda player: sign_up(stage, player))
     stage.cloud.settle()
     stage.cloud.advance(minutes=5)
     lives.choose_specials(stage)
@@ -94,17 +94,22 @@ def _perform(stage: Stage, customers: list[SeedCustomer], show: Progress) -> Non
     stage.marks["speed"] = f"{took:.1f} s for {MONTHS} virtual months"
 
 
-def _open_clinics(stage: Stage) -> None:
+def open_clinics(stage: Stage) -> None:
     """The operator names the clinics, their admins say what they sell."""
     operator = Person("operator@example.com", CLINIC_IDS[0])
     stage.portal.appoint(operator, "SUPER_ADMIN")
     for clinic_id, body in clinic_bodies():
         operator.clinic_id = clinic_id
         stage.portal.call(operator, "PUT", "", body)
-        admin = Person(f"admin-{clinic_id[-1]}@example.com", clinic_id)
+        admin = Person(admin_of(clinic_id), clinic_id)
         stage.portal.appoint(admin, "CLINIC_ADMIN")
         for code, plan in plans():
             stage.portal.call(admin, "PUT", f"/plans/{code}", plan)
+
+
+def admin_of(clinic_id: str) -> str:
+    """The e-mail address of a clinic's admin."""
+    return f"admin-{clinic_id[-1]}@example.com"
 
 
 def _player(seed: SeedCustomer) -> Player:
@@ -114,11 +119,9 @@ def _player(seed: SeedCustomer) -> Player:
     return Player(seed, Person(seed.email, clinic), max(midnight, BEGINS + OPENING))
 
 
-def _sign_up(stage: Stage, player: Player) -> None:
-    """Account, customer, subscription at Chargebee, contract (A7)."""
-    seed, person = player.seed, player.person
-    stage.portal.sign_up(person)
-    body = {
+def registration(seed: SeedCustomer) -> dict[str, str]:
+    """The body of POST /customers for somebody."""
+    return {
         "given_name": seed.given_name,
         "family_name": seed.family_name,
         "email": seed.email,
@@ -126,7 +129,13 @@ def _sign_up(stage: Stage, player: Player) -> None:
         "locale": seed.locale,
         "time_zone": seed.zone,
     }
-    person.id = stage.portal.call(person, "POST", "/customers", body)["id"]
+
+
+def sign_up(stage: Stage, player: Player) -> None:
+    """Account, customer, subscription at Chargebee, contract (A7)."""
+    seed, person = player.seed, player.person
+    stage.portal.sign_up(person)
+    person.id = stage.portal.call(person, "POST", "/customers", registration(seed))["id"]
     if int(seed.id.removeprefix("cust-")) % 5 == 0:
         device = {"push_token": f"device-of-{seed.id}"}
         stage.portal.call(person, "PATCH", "/customers/me", device)
@@ -141,7 +150,7 @@ def _sign_up(stage: Stage, player: Player) -> None:
 
 def _welcomed(stage: Stage, player: Player) -> float:
     """Sign one customer up alone; real seconds from the inserted contract to the welcome mail."""
-    _sign_up(stage, player)
+    sign_up(stage, player)
     asked = time.perf_counter()
     while not any(sent.to == player.seed.email for sent in stage.sent("sendgrid")):
         if time.perf_counter() - asked > 10:

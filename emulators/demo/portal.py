@@ -13,6 +13,10 @@ _PASSWORD = "correct horse battery staple"  # noqa: S105 -- of invented people
 class PortalError(Exception):
     """The API or Identity Platform refused; the message says what was asked and the answer."""
 
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
 
 @dataclass
 class Person:
@@ -61,11 +65,15 @@ class Portal:
         self._identity(f"projects/{project}/accounts:update", change, owner=True)
         self.sign_in(person)
 
-    def call(self, person: Person, method: str, path: str, body: Any = None) -> Any:
-        """Call the API as `person` in their clinic; answers the JSON. Raises `PortalError`."""
+    def send(self, person: Person, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Call the API as `person` in their clinic; whatever it answers."""
         url = f"{self.host}/portal_api/v1/clinics/{person.clinic_id}{path}"
         headers = {"Authorization": f"Bearer {person.token}"}
-        return _answer(self.http.request(method, url, json=body, headers=headers))
+        return self.http.request(method, url, json=body, headers=headers)
+
+    def call(self, person: Person, method: str, path: str, body: Any = None) -> Any:
+        """Call the API as `person` in their clinic; answers the JSON. Raises `PortalError`."""
+        return _answer(self.send(person, method, path, body))
 
     def close(self) -> None:
         self.http.close()
@@ -74,5 +82,6 @@ class Portal:
 def _answer(response: httpx.Response) -> Any:
     if response.is_error:
         asked = f"{response.request.method} {response.request.url.path}"
-        raise PortalError(f"{asked}: {response.status_code} {response.text[:300]}")
+        message = f"{asked}: {response.status_code} {response.text[:300]}"
+        raise PortalError(message, response.status_code)
     return response.json() if response.content else None

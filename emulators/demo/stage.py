@@ -98,14 +98,7 @@ class Stage:
 
     @cached_property
     def _database(self) -> pg8000.native.Connection:
-        url = make_url(self.cloud.admin_url)
-        return pg8000.native.Connection(
-            url.username or "",
-            password=url.password,
-            host=url.host or "",
-            port=url.port or 0,
-            database=url.database,
-        )
+        return connect(self.cloud.admin_url)
 
     def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """Rows as the database's owner sees them."""
@@ -151,6 +144,18 @@ class Stage:
         self.portal.close()
         self.checkout.close()
         self._database.close()
+
+
+def connect(database_url: str) -> pg8000.native.Connection:
+    """A new connection to a database, as the login in its URL."""
+    url = make_url(database_url)
+    return pg8000.native.Connection(
+        url.username or "",
+        password=url.password,
+        host=url.host or "",
+        port=url.port or 0,
+        database=url.database,
+    )
 
 
 def plans() -> list[tuple[str, dict[str, Any]]]:

@@ -90,7 +90,7 @@ class Street:
         today = self.stage.cloud.now.astimezone(ZONES[0]).date()
         player = Player(seed, Person(seed.email, CLINIC_IDS[0]), self.stage.cloud.now + OPENING)
         assert player.starts_on == today
-        journey._sign_up(self.stage, player)
+        journey.sign_up(self.stage, player)
         self.stage.players.append(player)
         return player
 
