@@ -7,7 +7,8 @@ from sqlalchemy import Connection
 
 from shared.kernel import clock
 from shared.platform import dead_letters, postgres
-from shared.platform.postgres import Opening, Prepared, literal
+from shared.platform.driver import Prepared
+from shared.platform.postgres import Opening, literal
 from shared.platform.steps import Step
 
 _CLAIM = Prepared(

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, text
 
 from shared.kernel import clock
 from shared.platform import dead_letters, postgres
-from shared.platform.postgres import Opening, Prepared, literal
+from shared.platform.driver import Prepared
+from shared.platform.postgres import Opening, literal
 from shared.platform.steps import Step
 
 LEASE = timedelta(seconds=90)

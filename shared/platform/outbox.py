@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from shared.kernel import clock
 from shared.kernel.event import Occurrence
 from shared.platform import postgres
-from shared.platform.postgres import Prepared, literal, quoted
+from shared.platform.driver import Prepared
+from shared.platform.postgres import literal, quoted
 from shared.platform.steps import Step, taking
 
 LEASE = timedelta(seconds=30)

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, text
 from shared.kernel.ids import ClinicId, TimerId, TypedId
 from shared.kernel.work import Timer
 from shared.platform import postgres
-from shared.platform.postgres import Opening, Prepared, literal
+from shared.platform.driver import Prepared
+from shared.platform.postgres import Opening, literal
 from shared.platform.steps import Step
 
 HORIZON = timedelta(hours=24)

@@ -1,16 +1,19 @@
 """Committing work and publishing what it emitted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from shared.kernel.ids import ClinicId
 from shared.platform import outbox
+from shared.platform.database_errors import Undone
 from shared.platform.postgres import Opening
 from shared.platform.pubsub import PubSubPublisher
 from shared.platform.telemetry import log
 from shared.platform.unit_of_work import PLAIN, Cause, Transaction, subjects, transaction
 
 _publisher = PubSubPublisher()
+R = TypeVar("R")
 
 
 @contextmanager
@@ -28,6 +31,26 @@ def committed(
             outbox.drain(_publisher, subjects(work), work.leased)
         except Exception as error:  # noqa: BLE001 -- committed is committed
             log.warning("drain_failed", error=type(error).__name__)
+
+
+def carried_out(
+    do: Callable[[Transaction], R],
+    clinic_id: ClinicId | None,
+    source: str,
+    cause: Cause,
+    opening: Opening = PLAIN,
+) -> R:
+    """What `do` answers, its work `committed`; done once more where Postgres undid it (`Undone`).
+
+    `do` changes nothing but Postgres. What is undone again is the caller's caller's to repeat.
+    """
+    try:
+        with committed(clinic_id, source, cause, opening) as work:
+            return do(work)
+    except Undone as undone:
+        log.warning("done_again", reason=type(undone.__cause__).__name__)
+    with committed(clinic_id, source, cause, opening) as work:
+        return do(work)
 
 
 def relay() -> int:

@@ -1,9 +1,9 @@
 """Which failures are worth another try, and which messages are parked instead."""
 
-from pg8000.exceptions import DatabaseError, InterfaceError
 from sqlalchemy import exc
 
 from shared.kernel.errors import DomainError, VendorError
+from shared.platform.database_errors import Undone, connection_lost, sqlstate
 from shared.runtime import messages
 from shared.runtime.handlers import PERMANENT, TRANSIENT
 
@@ -28,19 +28,12 @@ def hopeless(error: Exception, attempt: int) -> bool:
 
 
 def database_is_away(error: Exception) -> bool:
-    """Whether the database cannot be reached, starts up, is full, or asks to try again.
-
-    pg8000 has one exception class for nearly every SQLSTATE, so the state itself is read.
-    """
-    if isinstance(error, InterfaceError | exc.InterfaceError | exc.OperationalError):
+    """Whether the database cannot be reached, starts up, is full, or asks to try again."""
+    if isinstance(error, Undone | exc.OperationalError | exc.InterfaceError):
         return True
     if isinstance(error, exc.TimeoutError):  # no connection of the pool came free
         return True
-    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
-        return True
-    said = getattr(error, "orig", error)
-    fields = said.args[0] if isinstance(said, DatabaseError) and said.args else None
-    return isinstance(fields, dict) and str(fields.get("C", "")).startswith(_PASSING_STATES)
+    return connection_lost(error) or sqlstate(error).startswith(_PASSING_STATES)
 
 
 def reason(error: Exception) -> str:

@@ -4,17 +4,23 @@
 newest revision, as its owner; DATABASE_URL names the application's login, which is made if absent.
 """
 
+import os
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 
 from shared.platform.schema import APPLICATION_ROLE
 from shared.platform.settings import Settings, load
 
 FOLDER = Path(__file__).parent
+VERSIONS = FOLDER / "versions"
+
+BRIEFLY = 500
+"""Milliseconds a migration waits for a lock, and at most makes others wait behind it; less than
+Postgres' `deadlock_timeout`, so that in a deadlock the migration gives way and not a request."""
 
 
 class MigrationSettings(Settings):
@@ -24,18 +30,33 @@ class MigrationSettings(Settings):
     database_url: str | None = None
 
 
-def config(**attributes: Any) -> Config:
-    """Alembic's configuration; there is no ini file."""
+def config(*more: Path) -> Config:
+    """Alembic's configuration, with `more` folders of revisions; there is no ini file."""
     made = Config()
     made.set_main_option("script_location", str(FOLDER))
     made.set_main_option("path_separator", "os")
-    made.attributes.update(attributes)
+    made.set_main_option("version_locations", os.pathsep.join(map(str, (VERSIONS, *more))))
     return made
 
 
-def upgrade() -> None:
-    """Apply what is missing. Doing it again changes nothing."""
-    command.upgrade(config(), "head")
+def upgrade(to: str = "head", *more: Path) -> None:
+    """Apply what is missing up to the revision `to`. Doing it again changes nothing.
+
+    `more` are folders of revisions that follow on ours. Safe while the application is at work: see
+    docs/runbooks/schema-change.md. Raises `DBAPIError` (55P03) when a lock could not be had, each
+    time it was tried, and `TimeoutError` when another migration does not end.
+    """
+    command.upgrade(config(*more), to)
+
+
+def newest() -> str | None:
+    """The revision our own chain ends with."""
+    return ScriptDirectory.from_config(config()).get_current_head()
+
+
+def timeouts(lock: int, statement: int) -> str:
+    """SQL that limits waiting for a lock and running a statement (milliseconds; 0: no limit)."""
+    return f"SET lock_timeout = {lock}; SET statement_timeout = {statement}"
 
 
 def application_password() -> str | None:

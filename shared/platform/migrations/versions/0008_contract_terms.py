@@ -10,7 +10,3 @@ down_revision = "0007"
 def upgrade() -> None:
     op.add_column("contracts", sa.Column("former_plan", sa.Text()), schema="contracts")
     op.add_column("contracts", sa.Column("term_day", sa.Integer()), schema="contracts")
-    op.execute("ALTER TABLE contracts.contracts NO FORCE ROW LEVEL SECURITY")
-    op.execute("UPDATE contracts.contracts SET term_day = extract(day FROM ends_on)")
-    op.execute("ALTER TABLE contracts.contracts FORCE ROW LEVEL SECURITY")
-    op.alter_column("contracts", "term_day", nullable=False, schema="contracts")
