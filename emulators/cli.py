@@ -60,7 +60,7 @@ def up(
 
     ports = {"console": port, "host": host_port if port else 0}
     notice = foreground.Notice(HOME / STATE, state)
-    _run(Options(data, ports=ports), None, notice, "Clinicloop's local cloud")
+    _run(Options(data, ports=ports, traced=True), None, notice, "Clinicloop's local cloud")
 
 
 @app.command()

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from emulators import database, instants
+from emulators import database, instants, parts
 from emulators.agenda import Agenda
 from emulators.clock import VirtualClock
 from emulators.engine import Engine, Ground
@@ -55,7 +55,8 @@ class Options:
     functions, and what DATABASE_URL and the official emulators' variables name is used instead of
     ours; without, the cloud is nobody's in particular. `webhooks` is where vendors send theirs,
     the functions' host unless given. With `fail_points` the host's processes can be ended at any
-    of the product's steps, see `emulators.fail_points`.
+    of the product's steps, see `emulators.fail_points`; when `traced`, the functions send the
+    console their traces and metrics, which costs them some time.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class Options:
     starts: datetime | None = None
     frozen: bool = False
     fail_points: bool = False
+    traced: bool = False
     wiring: Path = FILE
     functions: Path = ROOT / "functions"
     project: str = "clinicloop-local"
@@ -348,7 +350,8 @@ class LocalCloud:
 
     def _product_environment(self, host: str) -> dict[str, str]:
         """What Clinicloop's functions need besides; the accounts at all vendors among it."""
-        return CREDENTIALS | {
+        traced = parts.telemetry(self.url) if self.options.traced else {}
+        return (CREDENTIALS | traced) | {
             "GOOGLE_CLOUD_LOCATION": self.options.location,
             "IDENTITY_CERTS_URL": f"{self.url}/certs",
             "CLINICLOOP_CLOCK": str(self.ground.clock.path.absolute()),

@@ -80,3 +80,12 @@ def credentials(vendor: str, settings: Mapping[str, str]) -> dict[str, str]:
         for name in (*CREDENTIALS, *_MADE_AT_START)
         if name.lower().startswith(f"{vendor}_") and name.lower() in settings
     }
+
+
+def telemetry(console: str) -> dict[str, str]:
+    """The variables that let functions send traces and metrics to `console`, within a moment."""
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": console,
+        "OTEL_BSP_SCHEDULE_DELAY": "250",
+        "OTEL_METRIC_EXPORT_INTERVAL": "2000",
+    }

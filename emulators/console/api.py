@@ -13,6 +13,7 @@ from emulators import instants
 from emulators.agenda import Unsettled
 from emulators.cloud import CloudError, LocalCloud
 from emulators.console.state import State
+from emulators.console.telemetry import Telemetry
 from emulators.faults import Fault, checked
 from emulators.host_process import HostFailed
 from emulators.ports import ADDRESS
@@ -21,6 +22,7 @@ from emulators.wiring import invoker
 
 STATIC = Path(__file__).parent / "static"
 CERTIFICATES = "/certs"
+_LARGEST_BODY = 16 << 20
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -56,12 +58,14 @@ class Console:
     def __init__(self, cloud: LocalCloud) -> None:
         self._cloud = cloud
         self._state = State(cloud)
+        self._telemetry = Telemetry()
         self._runner: web.AppRunner | None = None
         self._port = 0
 
     async def start(self, port: int = 0) -> int:
         """Listen on 127.0.0.1 and return the port."""
-        app = web.Application(middlewares=[self._guard, _problems])
+        app = web.Application(middlewares=[self._guard, _problems], client_max_size=_LARGEST_BODY)
+        app.add_routes(self._telemetry.routes)
         app.add_routes(
             [
                 web.get("/", self._page),

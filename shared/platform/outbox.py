@@ -19,6 +19,7 @@ from shared.platform import postgres
 from shared.platform.driver import Prepared
 from shared.platform.postgres import literal, quoted
 from shared.platform.steps import Step, taking
+from shared.platform.telemetry import traces
 
 LEASE = timedelta(seconds=30)
 BATCH = 500
@@ -90,7 +91,9 @@ class Publisher(Protocol):
 def attributes(occurrence: Occurrence) -> dict[str, str]:
     """The CloudEvents 1.0 attributes of an occurrence, as Pub/Sub attributes.
 
-    Source: CloudEvents Pub/Sub protocol binding (binary content mode), with `ce-` names.
+    Source: CloudEvents Pub/Sub protocol binding (binary content mode), with `ce-` names. The
+    `traceparent` is that of the request which wrote it (CloudEvents' distributed tracing
+    extension), so that a delivery goes on the same trace, whenever and however often it comes.
     """
     event = occurrence.event
     values = {
@@ -108,6 +111,8 @@ def attributes(occurrence: Occurrence) -> dict[str, str]:
         values["causationid"] = occurrence.causation_id
     if occurrence.clinic_id:
         values["clinicid"] = str(occurrence.clinic_id)
+    if traceparent := traces.traceparent():
+        values["traceparent"] = traceparent
     return values
 
 
@@ -171,7 +176,9 @@ def drain(
     if letters is None:
         letters = read(postgres.run_once(Step.OUTBOX_CLAIM, claim_statement(clock.now(), keys)))
     while letters:
-        with taking(Step.OUTBOX_PUBLISH):
+        with taking(Step.OUTBOX_PUBLISH) as span:
+            span.attributes["messaging.batch.message_count"] = len(letters)
+            span.links += _origins(letters)
             sent = publisher.publish(letters)
         published += len(sent)
         now = clock.now()
@@ -181,6 +188,15 @@ def drain(
             break
         letters = read(postgres.run_once(Step.OUTBOX_MARK, script + claim_statement(now, keys)))
     return published
+
+
+def _origins(letters: Sequence[Letter]) -> list[traces.Context]:
+    """Where letters come from that others wrote."""
+    here = traces.current()
+    if here is None or not here.recorded:
+        return []
+    found = {traces.read(letter.attributes.get("traceparent")) for letter in letters}
+    return [one for one in found if one is not None and one.trace_id != here.trace_id]
 
 
 def waiting() -> bool:

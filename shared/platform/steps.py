@@ -3,13 +3,16 @@
 Everything that is seen outside the process happens in a step: a message to Postgres that claims or
 commits, a publish, a vendor call, a task, a mirror's document, an answer. A step has a point before
 and a point after it. Proofs watch the points (`use`) and end the process there; in production
-nobody watches.
+nobody watches. It is also a span of the trace, from point to point.
 """
 
 from collections.abc import Callable
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, TypeVar
+
+from shared.platform.telemetry import traces
+from shared.platform.telemetry.traces import Kind, Value
 
 Watch = Callable[[str], None]
 R = TypeVar("R", bound=Any)
@@ -76,16 +79,30 @@ def answered(response: R) -> R:
     return response
 
 
+_POSTGRES = Kind.CLIENT, {"db.system.name": "postgresql"}
+_OTHERS: dict[Step, tuple[Kind, dict[str, Value]]] = {
+    Step.VENDOR_FIND: (Kind.INTERNAL, {}),
+    Step.VENDOR_CALL: (Kind.INTERNAL, {}),
+    Step.OUTBOX_PUBLISH: (Kind.PRODUCER, {"messaging.system": "gcp_pubsub"}),
+    Step.TASK_CREATE: (Kind.CLIENT, {}),
+    Step.MIRROR_WRITE: (Kind.CLIENT, {"db.system.name": "gcp.firestore"}),
+}
+"""How the span of a step is described, where it is not a message to Postgres."""
+
+
 class taking:  # noqa: N801 -- reads as a statement: `with taking(Step.OUTBOX_PUBLISH):`
     """A step while it is taken; one that fails does not reach its point after."""
 
-    __slots__ = ("_step",)
+    __slots__ = ("_span", "_step")
 
     def __init__(self, step: Step) -> None:
         self._step = step
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> traces.Child:
         _reached(self._step, "before")
+        kind, attributes = _OTHERS.get(self._step, _POSTGRES)
+        self._span = traces.child(self._step, kind, attributes)
+        return self._span.__enter__()
 
     def __exit__(
         self,
@@ -93,5 +110,6 @@ class taking:  # noqa: N801 -- reads as a statement: `with taking(Step.OUTBOX_PU
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._span.__exit__(kind, error, trace)
         if kind is None:
             _reached(self._step, "after")

@@ -21,7 +21,7 @@ from shared.platform import dead_letters, steps, timers
 from shared.platform.dead_letters import DeadLetter
 from shared.platform.settings import refuse_emulators_in_production
 from shared.platform.telemetry import log
-from shared.runtime import auth, messages, parking, problems, replay
+from shared.runtime import auth, messages, parking, problems, replay, tracing
 from shared.runtime.handlers import (
     Cron,
     Handling,
@@ -126,7 +126,7 @@ class Agent:
         """The function-framework target: a plain function of an HTTP request."""
 
         def serve(request: Request) -> Response:
-            return steps.answered(self._serve(request))
+            return steps.answered(tracing.serving(self.name, self._serve, request))
 
         serve.__name__ = self.name
         return serve
@@ -172,14 +172,16 @@ class Agent:
             return [self._park("", "/events", error, push, body)]
         parked: list[DeadLetter] = []
         again: Exception | None = None
-        for kind, handler in declared:
-            try:
-                handler.run(self.name, messages.read_event(push, kind))
-            except Exception as error:  # noqa: BLE001 -- judged, then parked or raised
-                if parking.hopeless(error, attempt or push.attempt):
-                    parked.append(self._park(handler.name, "/events", error, push, body))
-                else:
-                    again = again or error
+        with tracing.consuming(push, [handler.name for _, handler in declared]) as span:
+            for kind, handler in declared:
+                try:
+                    handler.run(self.name, messages.read_event(push, kind))
+                except Exception as error:  # noqa: BLE001 -- judged, then parked or raised
+                    span.fail(type(error).__name__)
+                    if parking.hopeless(error, attempt or push.attempt):
+                        parked.append(self._park(handler.name, "/events", error, push, body))
+                    else:
+                        again = again or error
         if again is not None:
             raise again
         return parked
@@ -245,6 +247,7 @@ class Agent:
         if name not in self.crons:
             raise NotFound("not-found", "There is no such cron.")
         cron = self.crons[name]
+        tracing.named(name)
         idle = cron.run(self.name)
         response = Response(status=204)
         if idle is not None:

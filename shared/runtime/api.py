@@ -18,9 +18,10 @@ from shared.kernel.ids import ClinicId
 from shared.kernel.model import Model
 from shared.platform import steps
 from shared.platform.settings import Settings, load, refuse_emulators_in_production
+from shared.platform.telemetry import traces
 from shared.platform.unit_of_work import Cause
-from shared.runtime import auth, problems
-from shared.runtime.delivery import committed
+from shared.runtime import auth, problems, tracing
+from shared.runtime.delivery import carried_out
 from shared.runtime.openapi import Info, OpenAPI
 
 LARGEST_BODY = 256 * 1024
@@ -85,6 +86,7 @@ class Api:
         self.app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
         self.app.json.sort_keys = False  # type: ignore[attr-defined]
         problems.install(self.app)
+        tracing.install(self.app, name)
         self.app.before_request(self._admit)
         self.app.after_request(_secure)
         self.app.after_request(steps.answered)
@@ -114,8 +116,12 @@ class Api:
             def endpoint(**given: Any) -> Response:
                 clinic = ClinicId(request.view_args["clinic_id"])  # type: ignore[index]
                 asked = {part: given[part] for part in wanted}
-                with committed(clinic, self.name, Cause(g.correlation_id)) as work:
-                    view = handle(g.caller, work, **asked)
+                view = carried_out(
+                    lambda work: handle(g.caller, work, **asked),
+                    clinic,
+                    self.name,
+                    Cause(g.correlation_id),
+                )
                 body = view.model_dump_json() if view is not None else ""
                 response = make_response(body, status if view is not None else 204)
                 response.content_type = "application/json"
@@ -142,6 +148,7 @@ class Api:
     def _admit(self) -> None:
         """Runs before anything of the request is read: who calls, and may they do this at all."""
         g.correlation_id = str(uuid_utils.uuid7())
+        traces.correlate(g.correlation_id)
         permission = self._permits.get(request.endpoint or "")
         if permission is None:
             return

@@ -18,8 +18,9 @@ from shared.kernel.work import Effect, Idle, Mirroring, Timer, Work
 from shared.platform import inbox, intents, timers
 from shared.platform.intents import Claim, IntentState
 from shared.platform.steps import Step, taking
-from shared.platform.unit_of_work import Cause
-from shared.runtime.delivery import committed
+from shared.platform.telemetry import traces
+from shared.platform.unit_of_work import Cause, Transaction
+from shared.runtime.delivery import carried_out, committed
 
 Vendors = Callable[[], Any]
 
@@ -37,10 +38,12 @@ class Reaction:
     handle: Callable[[Any, Work], None]
 
     def run(self, function: str, occurrence: Occurrence) -> None:
-        claim = inbox.claim(self.name, occurrence.id)
-        with committed(occurrence.clinic_id, function, _cause(occurrence), claim) as work:
+        def react(work: Transaction) -> None:
             if work.opened:
                 self.handle(occurrence.event, work)
+
+        claim = inbox.claim(self.name, occurrence.id)
+        carried_out(react, occurrence.clinic_id, function, _cause(occurrence), claim)
 
 
 @dataclass(frozen=True)
@@ -154,14 +157,18 @@ class TimerHandler:
 
 def run_timer(function: str, known: dict[str, TimerHandler], timer_id: Any, version: int) -> None:
     """Fire the timer in one transaction with whatever its handler does."""
-    opening = timers.fire(timer_id, version, clock.now())
-    with committed(None, function, Cause(str(timer_id)), opening) as work:
+
+    def act(work: Transaction) -> None:
         firing = timers.fired(work.opened)
         if firing is None:
             return
         work.cause = Cause(firing.correlation_id, str(timer_id))
+        traces.correlate(firing.correlation_id)
         with work.within(firing.clinic_id):
             known[firing.timer.kind].handle(firing.timer, work)
+
+    opening = timers.fire(timer_id, version, clock.now())
+    carried_out(act, None, function, Cause(str(timer_id)), opening)
 
 
 @dataclass(frozen=True)
@@ -209,7 +216,9 @@ def _cause(occurrence: Occurrence) -> Cause:
 
 
 def _cron_cause(name: str) -> Cause:
-    return Cause(f"{name}@{clock.now().isoformat()}")
+    cause = Cause(f"{name}@{clock.now().isoformat()}")
+    traces.correlate(cause.correlation_id)
+    return cause
 
 
 PERMANENT = (DomainError, VendorRefused)

@@ -13,10 +13,11 @@ from shared.kernel.event import Event
 from shared.kernel.ids import WebhookId
 from shared.platform import steps, webhooks
 from shared.platform.settings import Settings, load, refuse_emulators_in_production
-from shared.platform.unit_of_work import Cause
+from shared.platform.telemetry import traces
+from shared.platform.unit_of_work import Cause, Transaction
 from shared.platform.wiring import function_url
-from shared.runtime import problems
-from shared.runtime.delivery import committed
+from shared.runtime import problems, tracing
+from shared.runtime.delivery import carried_out
 
 LARGEST_BODY = 4 << 20
 
@@ -49,6 +50,7 @@ class Webhooks:
         self.app = Flask(name)
         self.app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
         problems.install(self.app)
+        tracing.install(self.app, name)
         self.app.after_request(steps.answered)
         self.app.add_url_rule("/healthz", "healthz", lambda: Response(status=200))
 
@@ -69,10 +71,15 @@ class Webhooks:
             headers = dict(request.headers)
             delivery = Delivery(self._public_url(rule), headers, request.get_data())
             vendor_event_id, body = verify(delivery), keep(delivery)
-            with committed(None, self.name, Cause(f"{vendor}:{vendor_event_id}")) as work:
+            cause = Cause(f"{vendor}:{vendor_event_id}")
+            traces.correlate(cause.correlation_id)
+
+            def store(work: Transaction) -> None:
                 stored = webhooks.store(work.connection, vendor, vendor_event_id, body, work.now)
                 if stored is not None:
                     work.emit(event(stored))
+
+            carried_out(store, None, self.name, cause)
             return Response(status=204)
 
         self.app.add_url_rule(rule, vendor + rule, receive, methods=["POST"])

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 from shared.kernel import errors
 from shared.kernel.tenancy import Role
 from shared.kernel.work import Idle, Work
-from shared.platform import telemetry
+from shared.platform.telemetry import logs
 from shared.runtime.agent import Agent
 from tests.conftest import BERLIN, House
 
@@ -76,9 +76,9 @@ def test_what_passes_is_tried_again(house: House, error: Exception) -> None:
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     """What the functions logged meanwhile."""
-    telemetry._logger.cache_clear()
+    logs._logger.cache_clear()
     yield lambda: capsys.readouterr().err
-    telemetry._logger.cache_clear()
+    logs._logger.cache_clear()
 
 
 def test_an_unexpected_error_says_nothing_of_itself(

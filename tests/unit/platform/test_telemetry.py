@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from shared.kernel.phi import Phi
-from shared.platform import telemetry
-from shared.platform.telemetry import log
+from shared.platform.telemetry import log, logs
 
 
 @pytest.fixture
@@ -20,9 +19,9 @@ def entry(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], dict[str,
         found: dict[str, Any] = json.loads(line)
         return found
 
-    telemetry._logger.cache_clear()
+    logs._logger.cache_clear()
     yield read
-    telemetry._logger.cache_clear()
+    logs._logger.cache_clear()
 
 
 @pytest.mark.parametrize(

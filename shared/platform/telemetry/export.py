@@ -1,0 +1,207 @@
+"""What was recorded leaves in the background: OTLP over HTTP, in batches, best effort.
+
+A thread of its own encodes and sends; requests only append to a bounded queue. On Cloud Run a
+process may stand still between requests, so a request that finds an old batch waits for it a bit.
+Nothing that was promised depends on what is lost here.
+"""
+
+import atexit
+import os
+import threading
+import time
+import uuid
+from collections import deque
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from shared.platform.settings import Settings, load
+
+if TYPE_CHECKING:
+    from shared.platform.telemetry.traces import Span
+
+_BATCH = 512
+_QUEUE = 8192
+_OLD = 15.0
+"""Seconds after which a batch counts as held up by a CPU that stood still."""
+_PATIENCE = 0.2
+"""Seconds a request waits for such a batch, and a process at its end ten times that."""
+_TIMEOUT = 5.0
+
+
+class TelemetrySettings(Settings):
+    """OpenTelemetry's own variables; without an endpoint nothing is exported.
+
+    Source: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/.
+    Times are in milliseconds.
+    """
+
+    otel_exporter_otlp_endpoint: str | None = None
+    otel_sdk_disabled: bool = False
+    otel_service_name: str | None = None
+    otel_traces_sampler: str = "parentbased_always_on"
+    otel_traces_sampler_arg: float = Field(default=1.0, ge=0, le=1)
+    otel_bsp_schedule_delay: int = Field(default=5000, ge=1)
+    otel_metric_export_interval: int = Field(default=60_000, ge=1)
+
+
+class Exporter:
+    """Holds what was recorded until its thread has sent it. Its methods never raise."""
+
+    def __init__(self, settings: TelemetrySettings) -> None:
+        self._endpoint = (settings.otel_exporter_otlp_endpoint or "").rstrip("/")
+        self._delay = settings.otel_bsp_schedule_delay / 1000
+        self._metrics_every = settings.otel_metric_export_interval / 1000
+        self._service = settings.otel_service_name or os.environ.get("K_SERVICE", "")
+        self._spans: deque[Span] = deque()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._wake, self._sent = threading.Event(), threading.Condition()
+        self._rounds = 0
+        self._last = time.monotonic()
+        self._ending = False
+        self.dropped = 0
+        """Spans for which there was no room."""
+
+    def keep(self, span: "Span") -> None:
+        """Take a span that ended; one too many is dropped."""
+        if len(self._spans) >= _QUEUE:
+            self.dropped += 1
+            return
+        self._spans.append(span)
+        if self._thread is None:
+            self._start()
+        if len(self._spans) == _BATCH:
+            self._wake.set()
+
+    def catch_up(self) -> None:
+        """Wait a moment when the CPU seems to stand still between requests."""
+        if self._spans and time.monotonic() - self._last > _OLD:
+            self._last = time.monotonic()
+            self.flush(_PATIENCE)
+
+    def flush(self, patience: float) -> None:
+        """Send what there is, and wait for that no longer than `patience` seconds."""
+        if self._thread is None:
+            return
+        with self._sent:
+            aim = self._rounds + 2  # the round under way may have begun before
+            self._wake.set()
+            self._sent.wait_for(lambda: self._rounds >= aim or not self._spans, patience)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+                self._thread.start()
+                atexit.register(self.flush, 10 * _PATIENCE)
+
+    def _run(self) -> None:
+        measured = time.monotonic()
+        while True:
+            self._wake.wait(self._delay)
+            self._wake.clear()
+            self._send_spans()
+            if time.monotonic() - measured >= self._metrics_every:
+                measured = time.monotonic()
+            with self._sent:
+                self._rounds += 1
+                self._sent.notify_all()
+
+    def _send_spans(self) -> None:
+        while self._spans:
+            batch = [self._spans.popleft() for _ in range(min(len(self._spans), _BATCH))]
+            from shared.platform.telemetry import otlp
+
+            self._post("/v1/traces", otlp.traces(batch, self._resource))
+        self._last = time.monotonic()
+
+    def _post(self, path: str, body: bytes) -> None:
+        """One try: who does not take it now does without."""
+        try:
+            headers = {"Content-Type": "application/x-protobuf"}
+            _session(self._endpoint).post(
+                self._endpoint + path, data=body, headers=headers, timeout=_TIMEOUT
+            ).close()
+        except Exception:  # noqa: BLE001 -- losing telemetry loses nothing else
+            return
+
+    def _resource(self, function: str) -> dict[str, str]:
+        """Who recorded it, by OpenTelemetry's names."""
+        values = {
+            "service.name": self._service or function,
+            "service.version": os.environ.get("K_REVISION", ""),
+            "service.instance.id": _instance(),
+            "gcp.project_id": os.environ.get("GOOGLE_CLOUD_PROJECT", ""),
+        }
+        return {name: value for name, value in values.items() if value}
+
+
+@cache
+def _instance() -> str:
+    return str(uuid.uuid4())
+
+
+@cache
+def _session(endpoint: str) -> Any:
+    """What posts; Google's endpoint wants the service account's token."""
+    import requests
+
+    if not endpoint.endswith(".googleapis.com"):
+        return requests.Session()
+    import google.auth
+    from google.auth.transport.requests import AuthorizedSession
+
+    scope = "https://www.googleapis.com/auth/cloud-platform"
+    credentials, _ = google.auth.default([scope])
+    return AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _exporter() -> Exporter | None:
+    settings = load(TelemetrySettings)
+    if settings.otel_sdk_disabled or not settings.otel_exporter_otlp_endpoint:
+        return None
+    return Exporter(settings)
+
+
+def on() -> bool:
+    """Whether anything is exported."""
+    return _exporter() is not None
+
+
+def keep(span: "Span") -> None:
+    """Export a span that ended."""
+    exporter = _exporter()
+    if exporter is not None:
+        exporter.keep(span)
+
+
+def catch_up() -> None:
+    """At the end of a request: see to it that an old batch leaves."""
+    exporter = _exporter()
+    if exporter is not None and "K_SERVICE" in os.environ:
+        exporter.catch_up()
+
+
+@cache
+def _sampler() -> tuple[bool, float]:
+    """Whether a caller's decision stands, and the share of traces sampled without one.
+
+    A sampler that is not known is the default's, as the specification wants it.
+    """
+    settings = load(TelemetrySettings)
+    name = settings.otel_traces_sampler
+    shares = {"always_off": 0.0, "traceidratio": settings.otel_traces_sampler_arg}
+    own = name.removeprefix("parentbased_")
+    known = own in ("always_on", "always_off", "traceidratio")
+    return own != name or not known, shares.get(own, 1.0)
+
+
+def sampled(trace_id: int, parent: bool | None) -> bool:
+    """Whether a trace is recorded, `parent` being what its caller decided."""
+    heeds_parent, share = _sampler()
+    if parent is not None and (heeds_parent or not on()):
+        return parent
+    return on() and (trace_id & (2**64 - 1)) < share * 2**64

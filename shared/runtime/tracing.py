@@ -1,0 +1,116 @@
+"""The span of each request, and what every edge says of it.
+
+Names and attributes follow OpenTelemetry's semantic conventions: routes as templates, never the
+path that was asked for. https://opentelemetry.io/docs/specs/semconv/http/http-spans/.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from flask import Flask, Request, Response, g, request
+
+from shared.platform.telemetry import export, traces
+from shared.platform.telemetry.traces import Kind, Span
+from shared.runtime.messages import Push
+
+R = TypeVar("R", bound=Response)
+_UNTRACED = {"/healthz"}
+_TRIGGERS = {"events", "timers", "crons", "parked", "dead-letters"}
+
+
+def install(app: Flask, function: str) -> None:
+    """Let every request to `app` be a span. Call it before anything else looks at requests."""
+
+    def begin() -> None:
+        if request.path not in _UNTRACED:
+            g.span = arrived(function, request).__enter__()
+
+    def answer(response: Response) -> Response:
+        if "span" in g:
+            route = request.url_rule.rule if request.url_rule else ""
+            answered(g.span, request.method, route, response.status_code)
+        return response
+
+    def end(_: BaseException | None) -> None:
+        span: Span | None = g.pop("span", None)
+        if span is not None:
+            span.__exit__(None, None, None)
+            export.catch_up()
+
+    app.before_request(begin)
+    app.after_request(answer)
+    app.teardown_request(end)
+
+
+def serving(function: str, serve: Callable[[Request], R], request: Request) -> R:
+    """Serve a request to an agent in its span: of a push a consumer's, see `consuming`."""
+    trigger = request.path.strip("/").partition("/")[0]
+    if trigger in ("", "healthz"):
+        return serve(request)
+    kind = Kind.CONSUMER if trigger == "events" else Kind.SERVER
+    with arrived(function, request, kind) as span:
+        response = serve(request)
+        route = f"/{trigger}" if trigger in _TRIGGERS else ""
+        answered(span, request.method, route, response.status_code)
+    export.catch_up()
+    return response
+
+
+def arrived(function: str, request: Request, kind: Kind = Kind.SERVER) -> Span:
+    """The span of a request, on its caller's trace."""
+    return traces.request(function, kind, request.headers.get("traceparent"))
+
+
+def answered(span: Span, method: str, route: str, status: int) -> None:
+    """Note what became of a request; one that failed on our side is an error."""
+    if status >= 500:
+        span.fail(str(status))
+    if not span.recorded:
+        return
+    span.name = span.name or f"{method} {route}".strip()
+    span.attributes["http.request.method"] = method
+    span.attributes["http.response.status_code"] = status
+    if route:
+        span.attributes["http.route"] = route
+
+
+def named(name: str) -> None:
+    """Name the span of the request under way by what it turned out to be for."""
+    span = traces.current()
+    if span is not None:
+        span.name = name
+
+
+@contextmanager
+def consuming(push: Push, handlers: Sequence[str]) -> Iterator[Span]:
+    """The span in which a push is handled, on the trace of the request that emitted its event.
+
+    It is the request's own, unless an operator's request replays the push: that one is linked.
+    Source: https://opentelemetry.io/docs/specs/semconv/messaging/gcp-pubsub/.
+    """
+    outer = traces.current()
+    if outer is not None and outer.kind is Kind.CONSUMER:
+        _describe(outer, push, handlers)
+        yield outer
+        return
+    function = "" if outer is None else outer.request.function
+    with Span(traces.Request(function), "", Kind.CONSUMER, {}) as span:
+        _describe(span, push, handlers)
+        if outer is not None:
+            span.links.append(traces.Context(outer.trace_id, outer.span_id, outer.sampled))
+        yield span
+
+
+def _describe(span: Span, push: Push, handlers: Sequence[str]) -> None:
+    attributes = push.attributes
+    span.follow(traces.read(attributes.get("traceparent")))
+    span.request.correlation_id = attributes.get("correlationid", "")
+    span.name = " ".join([attributes.get("ce-type", ""), *handlers[: len(handlers) == 1]])
+    span.attributes |= {
+        "messaging.system": "gcp_pubsub",
+        "messaging.operation.type": "process",
+        "messaging.message.id": push.message_id,
+        "cloudevents.event_id": attributes.get("ce-id", ""),
+        "clinicloop.attempt": push.attempt,
+    }
