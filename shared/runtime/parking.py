@@ -3,7 +3,7 @@
 from sqlalchemy import exc
 
 from shared.kernel.errors import DomainError, VendorError
-from shared.platform.database_errors import Undone, connection_lost, sqlstate
+from shared.platform.database_errors import Undone, connection_lost, replanned, sqlstate
 from shared.runtime import messages
 from shared.runtime.handlers import PERMANENT, TRANSIENT
 
@@ -33,7 +33,9 @@ def database_is_away(error: Exception) -> bool:
         return True
     if isinstance(error, exc.TimeoutError):  # no connection of the pool came free
         return True
-    return connection_lost(error) or sqlstate(error).startswith(_PASSING_STATES)
+    if connection_lost(error) or replanned(error):
+        return True
+    return sqlstate(error).startswith(_PASSING_STATES)
 
 
 def reason(error: Exception) -> str:
