@@ -36,8 +36,9 @@ def _started(app: str, environment: dict[str, str], path: str, python: Path | No
         return time.perf_counter() - start
     finally:
         # An orphaned worker would take up to a second of the next one's start to notice.
-        for one in [*psutil.Process(process.pid).children(), process]:
-            one.kill()
+        for worker in psutil.Process(process.pid).children():
+            worker.kill()
+        process.kill()
         process.wait(10)
 
 

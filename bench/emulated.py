@@ -112,3 +112,11 @@ def reached_at(engine: str, address: str) -> Iterator[None]:
         yield
     finally:
         del os.environ[VARIABLES[engine]]
+
+
+def topic(address: str, name: str) -> None:
+    """Create a topic of the benchmarks' project in the Pub/Sub at `address`."""
+    from google.cloud.pubsub_v1 import PublisherClient
+
+    with reached_at("pubsub", address):
+        PublisherClient().create_topic(name=f"projects/{PROJECT}/topics/{name}")

@@ -164,7 +164,16 @@ def compare(
     peer_values = theirs[0] if theirs else []
     ratios = [a / b for a, b in zip(our_values, peer_values, strict=True)] if theirs else []
     return Result(
-        name, ours[0], unit, our_values, limit, at_least, peer[0], peer_values, ratios, notes or {}
+        name,
+        ours[0],
+        unit,
+        our_values,
+        limit,
+        at_least,
+        peer[0],
+        peer_values,
+        ratios,
+        {} if notes is None else notes,
     )
 
 
@@ -180,7 +189,9 @@ def measure(
 ) -> Result:
     """Measure something that has no peer; every round counts."""
     values = [ours[1]() for _ in range(rounds)]
-    return Result(name, ours[0], unit, values, limit, at_least, notes=notes or {})
+    return Result(
+        name, ours[0], unit, values, limit, at_least, notes={} if notes is None else notes
+    )
 
 
 def rate(count: int, work: Callable[[], Any]) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from bench.database import Database, database
+from bench.emulated import local_engine, reached_at, topic
 from bench.kit import Result, compare, rate
 from shared.platform import outbox
 from shared.platform.outbox import Letter
@@ -92,10 +93,10 @@ def run() -> Iterator[Result]:
 
 def _published(db: Database) -> str:
     """Rows a second when the local Pub/Sub, in a process of its own, takes them."""
-    from bench.pubsub import pubsub_topic
     from shared.platform.pubsub import PubSubPublisher
 
-    with pubsub_topic("contract-events"):
+    with local_engine("pubsub") as address, reached_at("pubsub", address):
+        topic(address, "contract-events")
         _fill(db)
         found = rate(ROWS, lambda: outbox.drain(PubSubPublisher()))
         _drained(db)

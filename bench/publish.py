@@ -22,9 +22,9 @@ CHARTED = (
 )
 _HEAD = """# Benchmarks
 
-Written by `python -m bench --publish` from the latest `make bench`. Both sides of a ratio take turns
-in interleaved rounds on one machine; the figure is the median of the rounds' ratios, and half of
-them lie in the range beside it. Counts in the database are asserted in every round.
+Written by `python -m bench --publish` from the latest `make bench`. Both sides of a ratio take
+turns in interleaved rounds on one machine; the figure is the median of the rounds' ratios, and half
+of them lie in the range beside it. Counts in the database are asserted in every round.
 
 | | figure | middle half | wanted | rounds that kept it | against | revision |
 |---|---|---|---|---|---|---|
@@ -67,7 +67,5 @@ def _table(table: list[dict[str, str | float]]) -> list[str]:
 
 def _surroundings(on: dict[str, Any]) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in on["libraries"].items())
-    return (
-        f"\nTaken on {on['cores']} cores of {on['cpu']} with {on['memory_gib']} GiB, {on['python']}; "
-        f"{libraries}.\n"
-    )
+    cores = f"{on['cores']} cores of {on['cpu']} with {on['memory_gib']} GiB"
+    return f"\nTaken on {cores}, {on['python']}; {libraries}.\n"

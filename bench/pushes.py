@@ -4,49 +4,30 @@ Every push adds one to a row of its own in `bench.counters`; a server that is me
 added exactly what was sent, and claimed each event in the inbox once.
 """
 
-import asyncio
 import base64
 import json
-import os
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import aiohttp
-from sqlalchemy.engine import make_url
-
 from bench import peers
 from bench.database import Database, database
+from bench.driver import Call, Taken, driven, taken
 from bench.kit import expect
 from bench.served import FRAMEWORK, Served, program, served
-from bench.trips import counted
+from bench.trips import Start, round_trips
 from emulators.clock import VirtualClock
 from emulators.journal import Journal
 from emulators.ports import free_port
 from emulators.tokens import TokenIssuer
 
-UNDER_WAY = 16
 COUNTERS = 500
 """A row for each push that is under way at the same time, and more: none waits for another's."""
-_COUNTED = 100
-Start = Callable[[Mapping[str, str]], AbstractContextManager[Served]]
-"""Starts a server with variables on top of its own."""
-
 _SENDER = "pubsub-invoker@clinicloop-bench.iam.gserviceaccount.com"
-
-
-@dataclass(frozen=True)
-class Handled:
-    """What handling took: events a second, and microseconds of the server's CPU for each."""
-
-    rate: float
-    cpu_us: float
 
 
 @dataclass(frozen=True)
@@ -61,25 +42,36 @@ class Ground:
     def token(self) -> str:
         return self.issuer.oidc(_SENDER, "http://127.0.0.1/reaction")
 
-    def ours(self, more: Mapping[str, str] | None = None) -> AbstractContextManager[Served]:
-        """The function of bench/servers/reaction.py under functions-framework."""
-        return served(FRAMEWORK, {**self.environment, **function("reaction.py"), **(more or {})})
+    def ours(
+        self, more: Mapping[str, str] | None = None, target: str = "reaction"
+    ) -> AbstractContextManager[Served]:
+        """A function of bench/servers/reaction.py under functions-framework."""
+        return self.framework("reaction", more, target)
+
+    def framework(
+        self, module: str, more: Mapping[str, str] | None = None, target: str = "reaction"
+    ) -> AbstractContextManager[Served]:
+        """A function of bench/servers under functions-framework."""
+        names = {
+            "FUNCTION_TARGET": target,
+            "FUNCTION_SOURCE": f"bench/servers/{module}.py",
+            "FUNCTION_SIGNATURE_TYPE": "http",
+        }
+        return served(FRAMEWORK, {**self.environment, **names, **(more or {})})
 
     def by_hand(self, more: Mapping[str, str] | None = None) -> AbstractContextManager[Served]:
         """The peer: Flask and pg8000 alone. Raises `peers.Absent`."""
         return served("handwritten:app", more, peers.interpreter())
 
-    def handled(self, server: Served, pushes: int) -> Handled:
+    def handled(self, server: Served, pushes: int) -> Taken:
         """Have `server` handle that many, and check what became of them."""
         self.db.run("UPDATE bench.counters SET hits = 0")
         self.db.run("TRUNCATE platform.inbox, platform.outbox")
         bodies = [body(number % COUNTERS) for number in range(pushes)]
-        before = server.cpu_seconds()
-        seconds = asyncio.run(_drive(server.url, self.token, bodies))
-        spent = server.cpu_seconds() - before
+        found = taken(server, self._call, bodies)
         expect("effects", self.db.run("SELECT sum(hits) FROM bench.counters")[0][0], pushes)
         expect("claims", self.db.run("SELECT count(*) FROM platform.inbox")[0][0], pushes)
-        return Handled(pushes / seconds, spent / pushes * 1e6)
+        return found
 
     def rate(self, server: Served, pushes: int) -> float:
         """Events a second."""
@@ -87,27 +79,12 @@ class Ground:
 
     def round_trips(self, start: Start) -> float:
         """Round trips to Postgres for one push, by a server of its own."""
-        url = make_url(os.environ["DATABASE_URL"])
-        with counted(url.host or "", url.port or 0) as trips:
-            through = url.set(host="127.0.0.1", port=trips.port)
-            variables = {"DATABASE_URL": through.render_as_string(hide_password=False)}
-            with start(variables) as server:
-                return trips.each(lambda: self._push(server), _COUNTED)
+        return round_trips(start, lambda server: driven(server.url, self._call, [body(1)]))
 
-    def _push(self, server: Served) -> None:
+    @property
+    def _call(self) -> Call:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{server.url}/events", body(1), headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            expect("status", answer.status, 204)
-
-
-def function(source: str) -> dict[str, str]:
-    """What names the target `reaction` of a file in bench/servers to functions-framework."""
-    return {
-        "FUNCTION_TARGET": "reaction",
-        "FUNCTION_SOURCE": f"bench/servers/{source}",
-        "FUNCTION_SIGNATURE_TYPE": "http",
-    }
+        return Call("POST", "/events", headers, status=204)
 
 
 def body(counter: int) -> bytes:
@@ -126,22 +103,6 @@ def body(counter: int) -> bytes:
         "messageId": "1",
     }
     return json.dumps({"message": message, "subscription": "s", "deliveryAttempt": 1}).encode()
-
-
-async def _drive(url: str, token: str, bodies: Sequence[bytes]) -> float:
-    """Seconds until all are acknowledged, `UNDER_WAY` at a time."""
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    waiting = list(bodies)
-    async with aiohttp.ClientSession(headers=headers) as session:
-
-        async def worker() -> None:
-            while waiting:
-                async with session.post(f"{url}/events", data=waiting.pop()) as answer:
-                    expect(f"the answer of {url}", answer.status, 204)
-
-        start = time.perf_counter()
-        await asyncio.gather(*(worker() for _ in range(UNDER_WAY)))
-        return time.perf_counter() - start
 
 
 @contextmanager

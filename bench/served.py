@@ -60,8 +60,9 @@ def served(
 ) -> Iterator[Served]:
     """`app` on a free port, with `environment` on top of ours, until the block ends."""
     port = free_port()
-    with program(gunicorn(port, app, python), f"http://127.0.0.1:{port}/", environment) as server:
-        yield server
+    url = f"http://127.0.0.1:{port}"
+    with program(gunicorn(port, app, python), f"{url}/healthz", environment) as pid:
+        yield Served(url, pid)
 
 
 @contextmanager
@@ -71,15 +72,15 @@ def program(
     environment: Mapping[str, str] | None = None,
     *,
     quiet: bool = False,
-) -> Iterator[Served]:
-    """A process that answers at `url`, whatever it says, until the block ends."""
+) -> Iterator[int]:
+    """A process that answers at `url`, whatever it says, until the block ends; its id."""
     errors = subprocess.DEVNULL if quiet else None
     process = subprocess.Popen(
         command, env={**os.environ, **(environment or {})}, stdout=errors, stderr=errors
     )
     try:
         _wait(url, process)
-        yield Served(url.rstrip("/"), process.pid)
+        yield process.pid
     finally:
         process.terminate()
         process.wait(20)

@@ -4,13 +4,31 @@ Counting takes time, so it is done in a run of its own, one operation at a time,
 measured.
 """
 
+import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
+from sqlalchemy.engine import make_url
+
+from bench.served import Served
+
+Start = Callable[[Mapping[str, str]], AbstractContextManager[Served]]
+"""Starts a server with variables on top of its own."""
+
 _PIECE = 65536
+_TIMES = 50
+
+
+def round_trips(start: Start, operation: Callable[[Served], object]) -> float:
+    """Round trips to Postgres for one `operation` on a server of its own."""
+    url = make_url(os.environ["DATABASE_URL"])
+    with counted(url.host or "", url.port or 0) as trips:
+        through = url.set(host="127.0.0.1", port=trips.port)
+        with start({"DATABASE_URL": through.render_as_string(hide_password=False)}) as server:
+            return trips.each(lambda: operation(server), _TIMES)
 
 
 @dataclass

@@ -48,3 +48,28 @@ def events() -> Response:
     connection.commit()
     _idle.put(connection)
     return Response(status=204)
+
+
+@app.get("/v1/clinics/<clinic>/customers/me")
+def me(clinic: str) -> Response:
+    connection = _connection()
+    cursor = connection.cursor()
+    cursor.execute("SELECT set_config('app.clinic_id', %s, true)", (clinic,))
+    cursor.execute(
+        "SELECT id, given_name, family_name, email, phone, locale, time_zone, version "
+        "FROM customers.customers WHERE uid = %s",
+        (request.headers["X-Uid"],),
+    )
+    names = [column[0] for column in cursor.description]
+    view = dict(zip(names, cursor.fetchone(), strict=True))
+    cursor.execute(
+        "SELECT amount, currency FROM customers.lifetime_values WHERE customer_id = %s "
+        "ORDER BY currency",
+        (view["id"],),
+    )
+    view["lifetime_value"] = [
+        {"amount": amount, "currency": currency} for amount, currency in cursor.fetchall()
+    ]
+    connection.commit()
+    _idle.put(connection)
+    return Response(json.dumps(view, default=str), content_type="application/json")

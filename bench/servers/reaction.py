@@ -1,4 +1,4 @@
-"""Ours: an agent with one reaction that changes one row, guarded by the inbox."""
+"""Ours: a reaction that changes one row, guarded by the inbox; and one that emits, too."""
 
 from sqlalchemy import text
 
@@ -19,7 +19,15 @@ class BenchHappened(Event, type="bench.happened", subject="contract_id"):
     counter: int
 
 
+class BenchCounted(Event, type="bench.counted", subject="contract_id"):
+    """What follows from it."""
+
+    clinic_id: ClinicId
+    contract_id: ContractId
+
+
 agent = Agent("reaction")
+emitter = Agent("reaction")
 
 
 @agent.reacts(BenchHappened)
@@ -27,4 +35,11 @@ def bench_counts(event: BenchHappened, work: Work) -> None:
     sql(work).execute(_COUNT, {"id": event.counter})
 
 
+@emitter.reacts(BenchHappened)
+def bench_emits(event: BenchHappened, work: Work) -> None:
+    bench_counts(event, work)
+    work.emit(BenchCounted(clinic_id=event.clinic_id, contract_id=event.contract_id))
+
+
 reaction = agent.function
+emitting = emitter.function
