@@ -8,7 +8,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Table, UniqueConstraint
 
 from shared.platform import schema
-from shared.platform.migrations import FOLDER, draft
+from shared.platform.migrations import draft
 from tests.conftest import House
 
 TABLES = list(draft.declared().tables.values())
@@ -137,18 +137,3 @@ def test_nobody_else_may_read_anything(house: House) -> None:
     query = """SELECT table_schema, table_name FROM information_schema.role_table_grants
         WHERE grantee = 'PUBLIC' AND table_schema = ANY(:ours)"""
     assert catalogue(house, query, ours=OURS) == []
-
-
-def test_migrations_are_one_chain_of_numbered_files() -> None:
-    names = sorted(path.name.partition("_")[0] for path in (FOLDER / "versions").glob("0*.py"))
-    assert names == [f"{number:04}" for number in range(1, len(names) + 1)]
-
-
-def test_migrations_never_wait_long_for_a_lock() -> None:
-    assert "SET lock_timeout" in (FOLDER / "env.py").read_text()
-    overruled = [
-        path.name
-        for path in (FOLDER / "versions").glob("*.py")
-        if "lock_timeout" in path.read_text()
-    ]
-    assert overruled == []

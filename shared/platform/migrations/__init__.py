@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 
+from shared.platform.postgres import DatabaseSettings
 from shared.platform.schema import APPLICATION_ROLE
 from shared.platform.settings import Settings, load
 
@@ -24,10 +25,9 @@ Postgres' `deadlock_timeout`, so that in a deadlock the migration gives way and 
 
 
 class MigrationSettings(Settings):
-    """Without DATABASE_URL (IAM authentication) the application's role gets no password."""
+    """Who migrates which database: the owner of its tables."""
 
     database_admin_url: str
-    database_url: str | None = None
 
 
 def config(*more: Path) -> Config:
@@ -39,14 +39,17 @@ def config(*more: Path) -> Config:
     return made
 
 
-def upgrade(to: str = "head", *more: Path) -> None:
+def upgrade(to: str = "head", *more: Path, url: str | None = None) -> None:
     """Apply what is missing up to the revision `to`. Doing it again changes nothing.
 
-    `more` are folders of revisions that follow on ours. Safe while the application is at work: see
+    `more` are folders of revisions that follow on ours; `url` is the owner's URL of another
+    database than DATABASE_ADMIN_URL names. Safe while the application is at work: see
     docs/runbooks/schema-change.md. Raises `DBAPIError` (55P03) when a lock could not be had, each
     time it was tried, and `TimeoutError` when another migration does not end.
     """
-    command.upgrade(config(*more), to)
+    settings = config(*more)
+    settings.attributes["url"] = url or load(MigrationSettings).database_admin_url
+    command.upgrade(settings, to)
 
 
 def newest() -> str | None:
@@ -60,7 +63,7 @@ def timeouts(lock: int, statement: int) -> str:
 
 
 def application_password() -> str | None:
-    """The password the application logs in with, where it logs in with one."""
-    url = load(MigrationSettings).database_url
+    """The password the application logs in with: none with IAM authentication."""
+    url = load(DatabaseSettings).database_url
     parsed = make_url(url) if url else None
     return parsed.password if parsed and parsed.username == APPLICATION_ROLE else None

@@ -14,8 +14,7 @@ from sqlalchemy import Connection, NullPool
 from sqlalchemy.exc import DBAPIError
 
 from shared.platform.database_errors import sqlstate
-from shared.platform.migrations import BRIEFLY, MigrationSettings, timeouts
-from shared.platform.settings import load
+from shared.platform.migrations import BRIEFLY, timeouts
 from shared.platform.telemetry import log
 
 _LOCK = 7_263_001
@@ -29,8 +28,7 @@ _NOT_GOT = "55P03"
 
 
 def run() -> None:
-    settings = load(MigrationSettings)
-    engine = sqlalchemy.create_engine(settings.database_admin_url, poolclass=NullPool)
+    engine = sqlalchemy.create_engine(context.config.attributes["url"], poolclass=NullPool)
     sqlalchemy.event.listen(engine, "begin", _hurry)
     with engine.connect() as connection:
         _be_alone(connection)
