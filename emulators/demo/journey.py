@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from emulators.agenda import Unsettled
 from emulators.cloud import CloudError, Options
 from emulators.demo import facts, lives, timeline
-from emulators.demo.portal import Person, PortalError
+from emulators.demo.portal import Person, Portal, PortalError
 from emulators.demo.stage import CLINIC_IDS, OPENING, ZONES, Player, Stage, clinic_bodies, plans
 from emulators.host_process import HostFailed
 from emulators.running import running
@@ -80,7 +80,7 @@ def _progress(console: Console) -> Iterator[Progress]:
 
 
 def _perform(stage: Stage, customers: list[SeedCustomer], show: Progress) -> None:
-    open_clinics(stage)
+    open_clinics(stage.portal)
     stage.players = [_player(one) for one in customers]
     first, others = stage.players[:ALONE], stage.players[ALONE:]
     stage.marks["welcome"] = [_welcomed(stage, player) for player in first]
@@ -94,17 +94,17 @@ def _perform(stage: Stage, customers: list[SeedCustomer], show: Progress) -> Non
     stage.marks["speed"] = f"{took:.1f} s for {MONTHS} virtual months"
 
 
-def open_clinics(stage: Stage) -> None:
+def open_clinics(portal: Portal) -> None:
     """The operator names the clinics, their admins say what they sell."""
     operator = Person("operator@example.com", CLINIC_IDS[0])
-    stage.portal.appoint(operator, "SUPER_ADMIN")
+    portal.appoint(operator, "SUPER_ADMIN")
     for clinic_id, body in clinic_bodies():
         operator.clinic_id = clinic_id
-        stage.portal.call(operator, "PUT", "", body)
+        portal.call(operator, "PUT", "", body)
         admin = Person(admin_of(clinic_id), clinic_id)
-        stage.portal.appoint(admin, "CLINIC_ADMIN")
+        portal.appoint(admin, "CLINIC_ADMIN")
         for code, plan in plans():
-            stage.portal.call(admin, "PUT", f"/plans/{code}", plan)
+            portal.call(admin, "PUT", f"/plans/{code}", plan)
 
 
 def admin_of(clinic_id: str) -> str:
