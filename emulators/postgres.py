@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,8 @@ class Postgres:
     def resume(self) -> None:
         """Go on after `pause`; changes nothing otherwise."""
         for process in reversed(self._family()):
-            process.resume()
+            with suppress(psutil.NoSuchProcess):  # a session may end meanwhile
+                process.resume()
 
     def disconnect_all(self) -> None:
         """Disconnect every client, as a failing network would."""

@@ -1,0 +1,66 @@
+"""Whatever the order, the number and the lateness of deliveries: it ends as in order."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from shared.domains.customers.service import add_value
+from shared.domains.notifications.commands import Preference
+from shared.domains.notifications.model import Topic
+from shared.domains.notifications.store import prefer
+from shared.events.billing import InvoicePaid
+from shared.events.customers import CustomerUpdated
+from shared.events.messages import Channel
+from shared.kernel.work import Mirroring, Work
+from shared.runtime.agent import Agent
+from tests.reliability.simulation.ground import Ground, ground
+from tests.reliability.simulation.seeds import try_seed
+
+_EVENTS = 100
+
+
+@pytest.fixture(scope="module")
+def stand() -> Iterator[Ground]:
+    with ground() as made:
+        yield made
+
+
+@pytest.mark.timeout(900)
+def test_fifty_seeds_end_as_they_do_in_order() -> None:
+    command = [sys.executable, "-m", "tests.reliability.simulation", "--seeds", "50"]
+    played = subprocess.run(
+        [*command, "--events", str(_EVENTS)], capture_output=True, text=True, check=False
+    )
+    assert played.returncode == 0, played.stdout + played.stderr
+
+
+def _problems(stand: Ground, agent: Agent) -> set[str]:
+    """The tables in which seeds ended otherwise with `agent` among the others."""
+    with_agent = replace(stand, agents=stand.agents | {agent.name: agent})
+    found = [try_seed(with_agent, seed, _EVENTS, copies=5).problems for seed in (1, 2)]
+    return {problem.partition(":")[0] for problems in found for problem in problems}
+
+
+def test_a_handler_that_repeats_itself_is_caught(stand: Ground) -> None:
+    agent = Agent("careless", SimpleNamespace)
+
+    def count(event: InvoicePaid, work: Work) -> None:
+        add_value(event.customer_id, event.amount, work)
+
+    agent.mirrors("value_counts_again", Mirroring(count, lambda *_: None), InvoicePaid)
+    assert "lifetime values" in _problems(stand, agent)
+
+
+def test_a_handler_that_believes_the_latest_delivery_is_caught(stand: Ground) -> None:
+    agent = Agent("gullible")
+
+    @agent.reacts(CustomerUpdated)
+    def preference_follows(event: CustomerUpdated, work: Work) -> None:
+        wanted = Preference(topic=Topic.NEWS, channel=Channel.EMAIL, wanted=event.version % 2 == 0)
+        prefer(event.customer_id, [wanted], work)
+
+    assert "preferences" in _problems(stand, agent)
