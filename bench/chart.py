@@ -32,18 +32,18 @@ def rounds(title: str, values: Sequence[float], limit: float | None) -> str:
     for tick in range(round((high - low) / step) + 1):
         value = low + tick * step
         _line(svg, "grid", _LEFT, y(value), right, y(value))
-        _text(svg, f"{value:,.4g}", _LEFT - 8, y(value) + 4, "end")
+        _text(svg, f"{_shown(value)}", _LEFT - 8, y(value) + 4, "end")
     median = statistics.median(values)
     marks = [("median", median)] + ([("limit", limit)] if limit is not None else [])
     for name, value in marks:
         _line(svg, name, _LEFT, y(value), right, y(value))
     for (name, value), place in zip(marks, _apart([y(value) for _, value in marks]), strict=True):
-        _text(svg, f"{name} {value:,.4g}", right + 8, place + 4)
+        _text(svg, f"{name} {_shown(value)}", right + 8, place + 4)
     for number, value in enumerate(values):
         x = round(_LEFT + (number + 0.5) * (right - _LEFT) / len(values), 1)
         dot = Xml.SubElement(svg, "circle", {"class": "dot", "cx": f"{x}", "cy": f"{y(value)}"})
         dot.set("r", "4")
-        Xml.SubElement(dot, "title").text = f"round {number + 1}: {value:,.4g}"
+        Xml.SubElement(dot, "title").text = f"round {number + 1}: {_shown(value)}"
         _text(svg, str(number + 1), x, height - 12, "middle")
     return _written(svg)
 
@@ -64,7 +64,7 @@ def bars(title: str, values: Sequence[tuple[str, float]]) -> str:
         place = {"x": f"{x:.1f}", "y": str(y), "width": f"{length:.1f}", "height": "16"}
         Xml.SubElement(svg, "rect", {"class": kind} | place)
         _text(svg, name, 12, y + 12)
-        _text(svg, f"{value:,.4g}", max(zero, x + length) + 6, y + 12)
+        _text(svg, f"{_shown(value)}", max(zero, x + length) + 6, y + 12)
     _line(svg, "grid", zero, _TOP - 4, zero, height - 12)
     return _written(svg)
 
@@ -94,6 +94,10 @@ def _text(svg: Xml.Element, text: str, x: float, y: float, anchor: str = "start"
 def _written(svg: Xml.Element) -> str:
     Xml.indent(svg)
     return Xml.tostring(svg, encoding="unicode") + "\n"
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.4g}"
 
 
 def _scale(values: Sequence[float]) -> tuple[float, float, float]:

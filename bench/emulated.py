@@ -107,11 +107,15 @@ def official_engine(engine: str) -> Iterator[str | None]:
 @contextmanager
 def reached_at(engine: str, address: str) -> Iterator[None]:
     """Google's clients made inside the block talk to the emulator at `address`."""
-    os.environ[VARIABLES[engine]] = address
+    variable = VARIABLES[engine]
+    before = os.environ.get(variable)
+    os.environ[variable] = address
     try:
         yield
     finally:
-        del os.environ[VARIABLES[engine]]
+        os.environ.pop(variable)
+        if before is not None:
+            os.environ[variable] = before
 
 
 def topic(address: str, name: str) -> None:

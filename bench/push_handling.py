@@ -2,7 +2,8 @@
 
 Both run under gunicorn with one worker and the same threads, each with 16 pushes under way, and
 have the same effect: the event claimed in the inbox and a row changed, in one transaction. Ours
-verifies the sender's token on top; the peer trusts everybody.
+verifies the sender's token on top; the peer trusts everybody. Ours runs with telemetry exported,
+unless OTEL_SDK_DISABLED is true.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from functools import partial
 from bench import peers
 from bench.kit import Result, compare
 from bench.pushes import ground
+from bench.servers.otlp import receiver, telemetry_wanted
+from bench.telemetry_overhead import traced
 
 PUSHES = 1500
 MOST_ROUND_TRIPS = 3
@@ -19,11 +22,11 @@ MOST_ROUND_TRIPS = 3
 
 
 def run() -> Iterator[Result]:
-    with ground() as field, ExitStack() as servers:
+    with ground() as field, receiver() as spans, ExitStack() as servers:
         trips = {"ours": field.round_trips(field.ours)}
         if trips["ours"] > MOST_ROUND_TRIPS:
             raise AssertionError(f"a push takes {trips['ours']} round trips to Postgres")
-        ours = servers.enter_context(field.ours())
+        ours = servers.enter_context(field.ours(spans.environment))
         peer = None
         if peers.present():
             trips["by hand"] = field.round_trips(field.by_hand)
@@ -32,10 +35,10 @@ def run() -> Iterator[Result]:
 
         yield compare(
             "push_handling",
-            ("runtime.agent", partial(field.rate, ours, PUSHES)),
+            ("runtime.agent", lambda: traced(field, ours, spans, PUSHES).rate),
             ("hand-written Flask", peer),
             unit="events/s",
             limit=0.8,
             at_least=True,
-            notes={"round trips to Postgres for a push": trips},
+            notes={"round trips to Postgres for a push": trips, "telemetry on": telemetry_wanted()},
         )

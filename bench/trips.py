@@ -24,18 +24,16 @@ _TIMES = 50
 
 def round_trips(start: Start, operation: Callable[[Served], object]) -> float:
     """Round trips to Postgres for one `operation` on a server of its own."""
-    url = make_url(os.environ["DATABASE_URL"])
-    with counted(url.host or "", url.port or 0) as trips:
-        through = url.set(host="127.0.0.1", port=trips.port)
-        with start({"DATABASE_URL": through.render_as_string(hide_password=False)}) as server:
-            return trips.each(lambda: operation(server), _TIMES)
+    with counted() as trips, start(trips.environment) as server:
+        return trips.each(lambda: operation(server), _TIMES)
 
 
 @dataclass
 class Trips:
     """What crossed the proxy on all its connections."""
 
-    port: int
+    environment: dict[str, str]
+    """What points a process at the database through the proxy."""
     round_trips: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -54,13 +52,17 @@ class Trips:
 
 
 @contextmanager
-def counted(host: str, port: int) -> Iterator[Trips]:
-    """A proxy in front of the server at `host` and `port`, until the block ends."""
+def counted() -> Iterator[Trips]:
+    """A proxy in front of the database that DATABASE_URL names, until the block ends."""
+    url = make_url(os.environ["DATABASE_URL"])
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        trips = Trips(listening.getsockname()[1])
+        through = url.set(host="127.0.0.1", port=listening.getsockname()[1])
+        trips = Trips({"DATABASE_URL": through.render_as_string(hide_password=False)})
         open_ones: list[socket.socket] = []
         accepting = threading.Thread(
-            target=_accept, args=(listening, (host, port), trips, open_ones), daemon=True
+            target=_accept,
+            args=(listening, (url.host or "", url.port or 0), trips, open_ones),
+            daemon=True,
         )
         accepting.start()
         try:

@@ -5,6 +5,7 @@ asks, so that the receiver takes little of the machine while others are measured
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -18,6 +19,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 _PATIENCE = 30
+
+
+def telemetry_wanted() -> bool:
+    """Whether ours is measured with telemetry on: unless OpenTelemetry's own switch is off."""
+    return os.environ.get("OTEL_SDK_DISABLED", "").lower() != "true"
 
 
 @dataclass(frozen=True)
