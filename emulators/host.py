@@ -88,10 +88,9 @@ class Counted:
     Health checks do not count, nor do cron runs that say they found nothing (`X-Idle-Until`).
     """
 
-    def __init__(self, app: "WSGIApplication", virtual: VirtualClock, process: int = 0) -> None:
+    def __init__(self, app: "WSGIApplication", virtual: VirtualClock) -> None:
         self._app = app
         self._clock = virtual
-        self._process = process
         self._lock = threading.Lock()
 
     def __call__(
@@ -107,7 +106,7 @@ class Counted:
             idle = polls and any(name.lower() == "x-idle-until" for name, _ in headers)
             if not idle:
                 with self._lock:
-                    self._clock.count_request(self._process)
+                    self._clock.count_request(int(os.environ.get(_NUMBER, "0")))
             return start_response(status, headers, *error)
 
         return self._app(environ, start)
@@ -126,17 +125,26 @@ def compose(mounts: dict[str, "WSGIApplication"]) -> "WSGIApplication":
     return DispatcherMiddleware(front, mounts)
 
 
-def _number(_: Any, worker: Any) -> None:
-    """Tell a new process of the host its number."""
-    os.environ[_NUMBER] = str(worker.age)
+def _number(arbiter: Any, worker: Any) -> None:
+    """Give a process that is about to start the lowest number that is free."""
+    taken = {getattr(other, "number", None) for other in arbiter.WORKERS.values()}
+    worker.number = min(set(range(PROCESSES + 1)) - taken)
+
+
+def _tell_number(_: Any, worker: Any) -> None:
+    os.environ[_NUMBER] = str(worker.number)
 
 
 class Host(BaseApplication):  # type: ignore[misc, unused-ignore]
-    """gunicorn with a few processes of threads: each is what an instance of a service would be."""
+    """gunicorn with a few processes of threads: each is what an instance of a service would be.
 
-    def __init__(self, port: int, build: Callable[[], "WSGIApplication"]) -> None:
+    With `forks` a process that ended is replaced by a copy of one that has loaded everything.
+    """
+
+    def __init__(self, port: int, build: Callable[[], "WSGIApplication"], forks: bool) -> None:
         self._port = port
         self._build = build
+        self._forks = forks
         super().__init__()
 
     def load_config(self) -> None:
@@ -147,12 +155,14 @@ class Host(BaseApplication):  # type: ignore[misc, unused-ignore]
             "threads": THREADS,
             # Longer than any client keeps an idle connection, so that none is used while it closes.
             "keepalive": 75,
+            "preload_app": self._forks,
             "timeout": 0,
             "graceful_timeout": 5,
             "loglevel": "warning",
             "control_socket_disable": True,
             "proc_name": "clinicloop-host",
-            "post_fork": _number,
+            "pre_fork": _number,
+            "post_fork": _tell_number,
         }
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -161,12 +171,29 @@ class Host(BaseApplication):  # type: ignore[misc, unused-ignore]
         return self._build()
 
 
+_ON_FIRST_USE = (
+    "chargebee",
+    "google.api_core.gapic_v1.routing_header",
+    "google.cloud.firestore_v1.services.firestore.transports",
+    "google.cloud.tasks_v2",
+    "google.pubsub_v1",
+    "httpx",
+    "jwt",
+    "sendgrid",
+    "structlog",
+    "twilio.rest",
+)
+
+
 def watch(folder: Path) -> None:
     """Let fail points act on this process, wherever the product takes a step.
 
     The product is loaded here, as its functions are: the local cloud itself does not import it.
+    What it imports on first use is there already, so that a killed process is soon replaced.
     """
     importlib.import_module("shared.platform.steps").use(Watch(folder))
+    for name in _ON_FIRST_USE:
+        importlib.import_module(name)
 
 
 def main() -> None:
@@ -186,9 +213,9 @@ def main() -> None:
         gc.collect()
         gc.freeze()  # what was loaded stays: the collector need not look at it again
         gc.set_threshold(50_000, 20, 100)
-        return Counted(compose(mounts), virtual, int(os.environ[_NUMBER]))
+        return Counted(compose(mounts), virtual)
 
-    Host(options.port, build).run()
+    Host(options.port, build, forks=VARIABLE in os.environ).run()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+"""One seed: its life undisturbed and its life under fire, and what differs."""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from emulators.cloud import Options
+from emulators.demo import journey
+from emulators.demo.stage import Stage
+from emulators.fail_points import FailPoints
+from emulators.running import running
+from shared.platform.steps import Step
+from tests.journeys.street import Street
+from tests.reliability.crash.portal import PatientPortal
+from tests.reliability.crash.promises import Things, things
+from tests.reliability.crash.traffic import Town
+
+POINTS = tuple(f"{step}:{side}" for step in Step for side in ("before", "after"))
+_EARLY = 0.7
+"""A point is armed for one of the times up to this share of how often it is reached undisturbed,
+for a killed process may leave some of the rest undone until after the end."""
+
+
+@dataclass(frozen=True)
+class Life:
+    """What came of a life: what is true, and what happened at the points."""
+
+    true: Things
+    reached: Counter[str]
+    killed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a seed's life under fire lost and doubled, by promise; `armed` are the points meant.
+
+    `compared` is what is true after the undisturbed life.
+    """
+
+    seed: int
+    armed: tuple[str, ...]
+    killed: tuple[str, ...]
+    reached: Counter[str]
+    compared: Things
+    lost: Things
+    doubled: Things
+    seconds: float
+
+    @property
+    def spared(self) -> list[str]:
+        """Points at which nothing was killed: of them nothing is proven."""
+        return [point for point in self.armed if point not in self.killed]
+
+    @property
+    def kept(self) -> bool:
+        """Whether every promise was kept and every point was put to the proof."""
+        whole = not any(map(Counter.total, (*self.lost.values(), *self.doubled.values())))
+        return whole and not self.spared
+
+
+def prove(seed: int, points: Sequence[str] = POINTS) -> Verdict:
+    """Live the seed's life twice, each on a fresh local cloud, and compare."""
+    began = time.monotonic()
+    calm = _live(seed, lambda _: None)
+
+    def arm(fail_points: FailPoints) -> None:
+        dice = Random(f"points {seed}")
+        lots = {point: dice.random() for point in POINTS}
+        for point in points:
+            fail_points.arm(point, passing=int(lots[point] * _EARLY * calm.reached[point]))
+
+    troubled = _live(seed, arm)
+    return Verdict(
+        seed=seed,
+        armed=tuple(points),
+        killed=troubled.killed,
+        reached=troubled.reached,
+        compared=calm.true,
+        lost={promise: calm.true[promise] - troubled.true[promise] for promise in calm.true},
+        doubled={promise: troubled.true[promise] - calm.true[promise] for promise in calm.true},
+        seconds=time.monotonic() - began,
+    )
+
+
+def _live(seed: int, arm: Callable[[FailPoints], None]) -> Life:
+    with tempfile.TemporaryDirectory(prefix="clinicloop-crash-") as folder:
+        options = Options(
+            Path(folder),
+            throwaway=True,
+            in_memory=True,
+            starts=journey.BEGINS,
+            frozen=True,
+            fail_points=True,
+        )
+        with running(options) as cloud:
+            stage = Stage(cloud)
+            stage.portal = PatientPortal(cloud.env, cloud.url)
+            points = cloud.fail_points
+            try:
+                arm(points)
+                Town(Street(stage), seed).live()
+                points.disarm()
+                killed = tuple(fired.point for fired in points.fired())
+                return Life(things(stage), points.reached(), killed)
+            finally:
+                stage.close()

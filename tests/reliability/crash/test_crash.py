@@ -1,0 +1,34 @@
+"""One seed of `make crash`; the command lives many."""
+
+from collections import Counter
+
+import pytest
+
+from shared.platform.steps import Step
+from tests.reliability.crash.proof import POINTS, Verdict, prove
+from tests.reliability.crash.report import replay_of
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def verdict() -> Verdict:
+    """A life in which a process was killed at every point of every step."""
+    return prove(1)
+
+
+def test_a_process_was_killed_at_every_point(verdict: Verdict) -> None:
+    assert {point.rpartition(":")[0] for point in POINTS} == set(Step)
+    assert verdict.spared == []
+    assert Counter(verdict.killed) == Counter(POINTS)
+
+
+def test_nothing_was_lost_or_doubled(verdict: Verdict) -> None:
+    again = replay_of(verdict)
+    assert {promise: found for promise, found in verdict.lost.items() if found} == {}, again
+    assert {promise: found for promise, found in verdict.doubled.items() if found} == {}, again
+
+
+def test_there_was_something_to_lose_in_every_promise_that_counts(verdict: Verdict) -> None:
+    counted = [promise for promise, things in verdict.compared.items() if things.total() > 2]
+    assert len(counted) == 4
