@@ -159,6 +159,11 @@ class Provisioner:
             name=name,
             schedule=part.schedule,
             time_zone=part.time_zone,
+            retry_config=scheduler_v1.RetryConfig(
+                retry_count=part.retry_count,
+                min_backoff_duration=timedelta(seconds=part.min_backoff_seconds),
+                max_backoff_duration=timedelta(seconds=part.max_backoff_seconds),
+            ),
             http_target=scheduler_v1.HttpTarget(
                 uri=f"{self._host}/{part.function}{part.path}",
                 http_method=scheduler_v1.HttpMethod.POST,

@@ -51,6 +51,9 @@ class Job(_Part):
     path: str
     schedule: str
     time_zone: str = "Etc/UTC"
+    retry_count: int = 0
+    min_backoff_seconds: int = 5
+    max_backoff_seconds: int = 3600
 
 
 class Wiring(_Part):

@@ -4,14 +4,9 @@ from shared.kernel.work import Idle, Work
 from shared.runtime import delivery, retention
 from shared.runtime.agent import Agent
 
-agent = Agent("outbox_relay")
+agent = Agent("outbox_relay", delivery.publisher)
 agent.parks_dead_letters()
-
-
-@agent.cron("* * * * *")
-def outbox_drains(_: Work) -> Idle | None:
-    delivery.relay()
-    return None if delivery.waiting() else Idle()
+agent.polls("outbox_drains", "* * * * *", delivery.relaying)
 
 
 @agent.cron("0 4 * * 0")

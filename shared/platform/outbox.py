@@ -1,8 +1,10 @@
 """The transactional outbox: events are rows of the business transaction, published afterwards.
 
 The rows of one ordering key are only ever claimed through its oldest unsent row (its head), so one
-publisher at a time works on a subject and its events leave in order. A publisher that dies loses
-its lease after half a minute; the events are then published again, with the same ids.
+publisher at a time works on a subject and its events leave in order. That order is the one in which
+they were committed: who writes events holds their subjects until the commit (`_APPEND`). A
+publisher that dies loses its lease after half a minute; the events are then published again, with
+the same ids.
 """
 
 import json
@@ -14,6 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from shared.kernel import clock
+from shared.kernel.errors import VendorUnavailable
 from shared.kernel.event import Occurrence
 from shared.platform import postgres
 from shared.platform.driver import Prepared
@@ -29,14 +32,22 @@ _APPEND = Prepared(
     "outbox_append",
     "jsonb",
     """
+    WITH slots AS (
+      SELECT DISTINCT hashtext(ordering_key) & 255 AS slot
+      FROM jsonb_to_recordset($1) AS (ordering_key text) ORDER BY slot),
+    line AS MATERIALIZED (SELECT pg_advisory_xact_lock(1868919407, slot) FROM slots)
     INSERT INTO platform.outbox
       (id, topic, ordering_key, type, clinic_id, attributes, payload, created_at)
     SELECT id, topic, ordering_key, type, clinic_id, attributes, payload, created_at
-    FROM ROWS FROM (jsonb_to_recordset($1) AS
+    FROM (SELECT count(*) FROM line) AS lined_up, ROWS FROM (jsonb_to_recordset($1) AS
       (id uuid, topic text, ordering_key text, type text, clinic_id uuid, attributes jsonb,
        payload text, created_at timestamptz)) WITH ORDINALITY
     ORDER BY ordinality""",
 )
+"""Writers of one subject stand in line until they have committed: `seq` is handed out before that,
+so they could get theirs in one order and commit in the other, and what is committed is published.
+Nothing but the commit comes after, so that no one who is waited for waits. Slots instead of
+subjects bound the locks that a large transaction takes."""
 
 
 def _claim(name: str, types: str, only: str) -> Prepared:
@@ -62,6 +73,7 @@ def _claim(name: str, types: str, only: str) -> Prepared:
 _TIMES = "timestamptz, timestamptz, bigint"
 _CLAIM = _claim("outbox_claim", _TIMES, "")
 _CLAIM_OF = _claim("outbox_claim_of", f"{_TIMES}, text[]", "AND head.ordering_key = ANY($4)")
+_CLAIM_BUT = _claim("outbox_claim_but", f"{_TIMES}, text[]", "AND head.ordering_key <> ALL($4)")
 _SENT = Prepared(
     "outbox_sent",
     "timestamptz, bigint[]",
@@ -84,7 +96,10 @@ class Publisher(Protocol):
     """What carries letters to Pub/Sub."""
 
     def publish(self, letters: Sequence[Letter]) -> list[int]:
-        """Publish in order per ordering key; answers the `seq` of those that were accepted."""
+        """Publish in order per ordering key; answers the `seq` of those that were accepted.
+
+        Raises `VendorUnavailable` when none was, and no other letter would be now, either.
+        """
         ...
 
 
@@ -134,10 +149,20 @@ def append_statement(occurrences: Iterable[Occurrence]) -> str:
     return _APPEND(quoted(json.dumps(rows)))
 
 
-def claim_statement(now: datetime, keys: Sequence[str] | None = None, most: int = BATCH) -> str:
-    """SQL that leases the unsent events of `most` subjects (or of those in `keys`); for `read`."""
+def claim_statement(
+    now: datetime,
+    keys: Sequence[str] | None = None,
+    most: int = BATCH,
+    but: Sequence[str] = (),
+) -> str:
+    """SQL that leases the unsent events of `most` subjects, for `read`.
+
+    They are among `keys`, if given, or else not among `but`.
+    """
     times = literal(now), literal(now + LEASE), literal(most)
-    return _CLAIM(*times) if keys is None else _CLAIM_OF(*times, literal(keys))
+    if keys is not None:
+        return _CLAIM_OF(*times, literal(keys))
+    return _CLAIM_BUT(*times, literal(but)) if but else _CLAIM(*times)
 
 
 def read(rows: Iterable[Sequence[Any]] | None) -> list[Letter]:
@@ -166,28 +191,43 @@ def drain(
 ) -> int:
     """Publish what is unsent (of the subjects `keys`, or all) until nothing claimable is left.
 
-    `leased` are letters that were claimed already. Answers how many events were published; stops
-    at the first round in which one was refused. Rounds repeat because an event may be committed
-    while its predecessor is on the way: its own writer cannot claim it then, so whoever finishes
-    the predecessor does. Marking commits before the next claim looks, for the same reason.
+    `leased` are letters that were claimed already. Answers how many events were published. A
+    subject whose letter was refused is left for the next time: it holds up no other, and nothing is
+    tried twice. Raises `VendorUnavailable`, and leaves all, when Pub/Sub is away. Rounds repeat
+    because an event may be committed while its predecessor is on the way: its own writer cannot
+    claim it then, so whoever finishes the predecessor does. Marking commits before the next claim
+    looks, for the same reason.
     """
     published = 0
+    refused: set[str] = set()
     letters = leased
     if letters is None:
         letters = read(postgres.run_once(Step.OUTBOX_CLAIM, claim_statement(clock.now(), keys)))
     while letters:
+        sent = _publish(publisher, letters)
+        published += len(sent)
+        accepted = set(sent)
+        refused |= {letter.ordering_key for letter in letters if letter.seq not in accepted}
+        if keys is not None:
+            keys = [key for key in keys if key not in refused]
+        now = clock.now()
+        script = _settle_statement(now, letters, sent)
+        if keys is None or keys:
+            script += claim_statement(now, keys, but=sorted(refused))
+        letters = read(postgres.run_once(Step.OUTBOX_MARK, script))
+    return published
+
+
+def _publish(publisher: Publisher, letters: Sequence[Letter]) -> list[int]:
+    """Publish leased letters; when Pub/Sub is away, their lease is given back."""
+    try:
         with taking(Step.OUTBOX_PUBLISH) as span:
             span.attributes["messaging.batch.message_count"] = len(letters)
             span.links += _origins(letters)
-            sent = publisher.publish(letters)
-        published += len(sent)
-        now = clock.now()
-        script = _settle_statement(now, letters, sent)
-        if len(sent) < len(letters):
-            postgres.run_once(Step.OUTBOX_MARK, script)
-            break
-        letters = read(postgres.run_once(Step.OUTBOX_MARK, script + claim_statement(now, keys)))
-    return published
+            return publisher.publish(letters)
+    except VendorUnavailable:
+        postgres.run_once(Step.OUTBOX_MARK, _settle_statement(clock.now(), letters, ()))
+        raise
 
 
 def _origins(letters: Sequence[Letter]) -> list[traces.Context]:

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
+from shared.kernel.errors import VendorUnavailable
 from shared.platform.outbox import Letter
 from shared.platform.settings import Settings, load
 from shared.platform.telemetry import log
 
 _TIMEOUT = 5.0
+RECONNECT = ("grpc.max_reconnect_backoff_ms", 5_000)
+"""gRPC lets up to two minutes pass between attempts to connect; until then all calls fail."""
+_AWAY = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "RESOURCE_EXHAUSTED"})
+"""Codes that say something about Pub/Sub or our quota, and nothing about what was published."""
 _MOST_MESSAGES = 1000
 """Pub/Sub's limit of one publish request (https://cloud.google.com/pubsub/quotas)."""
 
@@ -39,17 +44,18 @@ def _client() -> Any:
     if emulator := os.environ.get("PUBSUB_EMULATOR_HOST"):
         import grpc
 
-        return PublisherClient(
-            transport=PublisherGrpcTransport(channel=grpc.insecure_channel(emulator))
-        )
-    return PublisherClient()
+        channel = grpc.insecure_channel(emulator, options=[RECONNECT])
+    else:
+        channel = PublisherGrpcTransport.create_channel(options=[RECONNECT])
+    return PublisherClient(transport=PublisherGrpcTransport(channel=channel))
 
 
 class PubSubPublisher:
     """Publishes letters, in order per ordering key. It does not retry: the outbox does."""
 
     def publish(self, letters: Sequence[Letter]) -> list[int]:
-        """Answers the `seq` of the accepted ones.
+        """Answers the `seq` of the accepted ones. Raises `VendorUnavailable` when none was and
+        Pub/Sub was to blame.
 
         Pub/Sub wants one request per ordering key, so the requests of a batch are under way
         together; of one key there is never more than one. The last is made in this thread: grpc
@@ -73,6 +79,8 @@ class PubSubPublisher:
                 refused[str(error.code().name)] += len(queue)
         if refused:
             log.warning("publish_failed", codes=str(dict(refused)))
+        if not accepted and not refused.keys().isdisjoint(_AWAY):
+            raise VendorUnavailable("pubsub", " ".join(refused))
         return accepted
 
 

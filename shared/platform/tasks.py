@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from shared.kernel.ids import TimerId
+from shared.platform.pubsub import RECONNECT
 from shared.platform.settings import Settings, load
 from shared.platform.steps import Step, taking
 from shared.platform.wiring import function_url, timer_function
@@ -30,9 +31,10 @@ def _client() -> Any:
     if emulator := os.environ.get("CLOUD_TASKS_EMULATOR_HOST"):
         import grpc
 
-        channel = grpc.insecure_channel(emulator)
-        return CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
-    return CloudTasksClient()
+        channel = grpc.insecure_channel(emulator, options=[RECONNECT])
+    else:
+        channel = CloudTasksGrpcTransport.create_channel(options=[RECONNECT])
+    return CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
 
 
 def create_wake_up(timer_id: TimerId, version: int, kind: str, due_at: datetime) -> None:

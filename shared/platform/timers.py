@@ -121,10 +121,11 @@ _DUE_SOON = text(
     "WHERE state = 'scheduled' AND queued_at IS NULL AND due_at <= :until "
     "ORDER BY due_at LIMIT :most"
 )
-_QUEUED = text(
-    "UPDATE platform.timers SET queued_at = :now "
-    "WHERE id = :id AND version = :version AND state = 'scheduled'"
-)
+_QUEUED = text("""
+UPDATE platform.timers SET queued_at = :now
+FROM unnest(CAST(:ids AS uuid[]), CAST(:versions AS int[])) AS made (id, version)
+WHERE timers.id = made.id AND timers.version = made.version AND state = 'scheduled'
+""")
 _NEXT = text(
     "SELECT min(due_at) FROM platform.timers WHERE state = 'scheduled' AND queued_at IS NULL"
 )
@@ -145,8 +146,10 @@ def due_soon(connection: Connection, until: datetime, most: int = 1000) -> list[
 
 
 def mark_queued(connection: Connection, waiting: list[Waiting], now: datetime) -> None:
-    for timer in waiting:
-        connection.execute(_QUEUED, {"now": now, "id": timer.id, "version": timer.version})
+    """Note that these have a task now, those aside that were moved or ended meanwhile."""
+    ids, versions = [str(timer.id) for timer in waiting], [timer.version for timer in waiting]
+    if ids:
+        connection.execute(_QUEUED, {"now": now, "ids": ids, "versions": versions})
 
 
 def next_unqueued(connection: Connection) -> datetime | None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from shared.kernel.ids import ClinicId
+from shared.kernel.work import Effect, Idle
 from shared.platform import outbox
 from shared.platform.database_errors import Undone
 from shared.platform.postgres import Opening
@@ -53,11 +54,19 @@ def carried_out(
         return do(work)
 
 
-def relay() -> int:
-    """Publish everything that is unsent; answers how much that was."""
-    return outbox.drain(_publisher)
-
-
 def waiting() -> bool:
     """Whether events are still to be published: Pub/Sub refused them, or somebody has them."""
     return outbox.waiting()
+
+
+def publisher() -> PubSubPublisher:
+    """What the process publishes by."""
+    return _publisher
+
+
+relaying: Effect[bool, int] = Effect(
+    prepare=lambda _, __: True,
+    call=lambda _, publisher, __: outbox.drain(publisher),
+    record=lambda _, __, ___: None if waiting() else Idle(),
+)
+"""For `Agent.polls`: what is unsent is published outside any transaction."""

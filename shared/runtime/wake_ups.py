@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from shared.kernel.errors import VendorUnavailable
 from shared.kernel.ids import TimerId
 from shared.kernel.work import Effect, Idle, Work
 from shared.platform import tasks, timers
@@ -29,11 +30,12 @@ def _due(_: None, work: Work) -> list[Waiting]:
 def _queue(due: list[Waiting], create: Create, _: str) -> list[Waiting]:
     """Answers the timers that have a task now; the rest have theirs in the next round.
 
-    A timer whose task cannot be made stops no other. An outage stops the round.
+    A timer whose task cannot be made stops no other. An outage stops the round; raises
+    `VendorUnavailable` when nothing was made before it, so that the round is tried again soon.
     """
     from google.api_core.exceptions import BadRequest, GoogleAPICallError, RetryError
 
-    made = []
+    made: list[Waiting] = []
     for timer in due:
         try:
             create(timer.id, timer.version, timer.kind, timer.due_at)
@@ -41,6 +43,8 @@ def _queue(due: list[Waiting], create: Create, _: str) -> list[Waiting]:
             log.error("timer_not_queued", kind=timer.kind, error=type(error).__name__)
         except (GoogleAPICallError, RetryError) as error:
             log.warning("tasks_away", error=type(error).__name__)
+            if not made:
+                raise VendorUnavailable("tasks", "away") from error
             break
         else:
             made.append(timer)

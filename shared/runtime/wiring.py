@@ -20,7 +20,12 @@ FUNCTIONS = Path("functions")
 FILE = Path("terraform/generated/wiring.auto.tfvars.json")
 DEAD_LETTERS = "dead-letters"
 _LONGEST_FILTER = 256
-_RETRY = {"min_backoff_seconds": 1, "max_backoff_seconds": 600}
+_RETRY = {"min_backoff_seconds": 1, "max_backoff_seconds": 10}
+"""Of pushes and tasks: what waits for an outage to end goes on within seconds of its end."""
+_JOB_RETRY = {"retry_count": 5, "min_backoff_seconds": 10, "max_backoff_seconds": 160}
+"""Of jobs: 10, 20 ... 160 seconds later, and by the next run at the latest."""
+_EVERY_MINUTE = {"retry_count": 5, "min_backoff_seconds": 10, "max_backoff_seconds": 10}
+"""Cloud Scheduler runs nothing more often than that; five retries make it six times as often."""
 
 
 def modules() -> dict[str, ModuleType]:
@@ -109,7 +114,7 @@ def _filter(types: set[str]) -> str:
     return text if len(text.encode()) <= _LONGEST_FILTER else ""
 
 
-def _jobs(name: str, agent: Agent) -> list[tuple[str, dict[str, str]]]:
+def _jobs(name: str, agent: Agent) -> list[tuple[str, dict[str, Any]]]:
     return [
         (
             f"{_hyphens(name)}--{_hyphens(cron.name)}",
@@ -118,6 +123,7 @@ def _jobs(name: str, agent: Agent) -> list[tuple[str, dict[str, str]]]:
                 "path": f"/crons/{cron.name}",
                 "schedule": cron.schedule,
                 "time_zone": "Etc/UTC",
+                **(_EVERY_MINUTE if cron.schedule.split()[0] in ("*", "*/1") else _JOB_RETRY),
             },
         )
         for cron in agent.crons.values()

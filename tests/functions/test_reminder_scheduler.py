@@ -6,15 +6,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy
 from google.api_core.exceptions import AlreadyExists
 from google.cloud.tasks_v2 import Task
 from werkzeug.test import TestResponse
 
 from shared.kernel import clock
 from shared.kernel.ids import ContractId
+from shared.platform import postgres
 from shared.platform.unit_of_work import Cause, transaction
 from tests.conftest import BERLIN, House
 from tests.emulators.tasks_client import QUEUE, TasksClient
+from tests.reliability.probe import concurrently, wait_until
 
 KIND = "contract.renewal"
 
@@ -148,7 +151,8 @@ def test_a_task_made_anew_has_its_grace_too(house: House, tasks: TasksClient) ->
 def test_an_outage_leaves_timers_for_a_later_run(house: House, tasks: TasksClient) -> None:
     contract = schedule(clock.now() + timedelta(hours=3))
     house.cloud.fault("tasks", "error")
-    assert idle_until(run(house)) <= clock.now()
+    answer = house.cron("reminder_scheduler", "timers_queue")
+    assert answer.status_code == 503  # Cloud Scheduler comes again soon
     assert house.timer(KIND, contract)["queued_at"] is None
     house.cloud.heal()
     run(house)
@@ -158,9 +162,58 @@ def test_an_outage_leaves_timers_for_a_later_run(house: House, tasks: TasksClien
 def test_a_task_whose_answer_was_lost_is_not_made_twice(house: House, tasks: TasksClient) -> None:
     schedule(clock.now() + timedelta(hours=3))
     house.cloud.fault("tasks", "fail-after-success", count=1, path="CreateTask")
-    run(house)
+    house.cron("reminder_scheduler", "timers_queue")
     run(house)
     assert len(made(tasks)) == 1
+
+
+def test_an_outage_in_the_midst_keeps_what_was_made(house: House, tasks: TasksClient) -> None:
+    first = schedule(clock.now() + timedelta(hours=1))
+    schedule(clock.now() + timedelta(hours=2))
+    house.cloud.fault("tasks", "slow", late=0.2, count=1)
+    house.cloud.fault("tasks", "error")
+    run(house)
+    house.cloud.heal()
+    assert house.timer(KIND, first)["queued_at"] is not None
+    assert len(made(tasks)) == 1
+
+
+def test_many_timers_are_marked_by_as_many_statements_as_one(
+    house: House, tasks: TasksClient
+) -> None:
+    def statements() -> int:
+        counted: list[str] = []
+
+        def count(*execution: Any) -> None:
+            counted.append(execution[2])
+
+        sqlalchemy.event.listen(postgres.engine(), "before_cursor_execute", count)
+        run(house)
+        sqlalchemy.event.remove(postgres.engine(), "before_cursor_execute", count)
+        return len(counted)
+
+    schedule(clock.now() + timedelta(hours=1))
+    one = statements()
+    due = [schedule(clock.now() + timedelta(hours=2)) for _ in range(20)]
+    assert statements() == one
+    assert all(house.timer(KIND, contract)["queued_at"] for contract in due)
+
+
+def test_a_timer_moved_while_its_task_was_made_is_queued_anew(
+    house: House, tasks: TasksClient
+) -> None:
+    moved = schedule(clock.now() + timedelta(hours=1))
+    stayed = schedule(clock.now() + timedelta(hours=2))
+    house.cloud.fault("tasks", "hang", path="CreateTask", count=1)
+
+    def move() -> None:
+        wait_until(lambda: not house.cloud.faults.in_force())
+        schedule(clock.now() + timedelta(hours=3), moved)
+        house.cloud.heal()
+
+    concurrently(lambda: run(house), move)
+    assert house.timer(KIND, moved)["queued_at"] is None
+    assert house.timer(KIND, stayed)["queued_at"] is not None
 
 
 def test_a_timer_nobody_handles_stops_no_other(house: House, tasks: TasksClient) -> None:

@@ -16,11 +16,13 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from shared.events.customers import CustomerRegistered
 from shared.kernel import clock
-from shared.kernel.ids import CustomerId
+from shared.kernel.event import Occurrence
+from shared.kernel.ids import CustomerId, EventId
+from shared.platform import outbox, postgres
 from shared.platform.unit_of_work import Cause, transaction
 from shared.runtime.delivery import committed
 from tests.conftest import BERLIN, House
-from tests.reliability.probe import concurrently, wait_until
+from tests.reliability.probe import blocked, concurrently, wait_until
 
 
 class Published:
@@ -92,6 +94,20 @@ def say(customer: CustomerId, *versions: int) -> None:
 
 def relay(house: House) -> int:
     return house.cron("outbox_relay", "outbox_drains").status_code
+
+
+def abandon(house: House) -> None:
+    """Let nobody hold anything."""
+    house.rows("UPDATE platform.outbox SET leased_until = NULL")
+
+
+def misdirect(house: House) -> None:
+    """Send what is unsent to a topic that is not there."""
+    house.rows("UPDATE platform.outbox SET topic = 'missing-events' WHERE sent_at IS NULL")
+
+
+def happened(fact: CustomerRegistered) -> Occurrence:
+    return Occurrence(EventId.new(), fact, "/test", clock.now(), BERLIN, "test", None)
 
 
 def unsent(house: House) -> int:
@@ -210,6 +226,96 @@ def test_an_event_committed_while_its_predecessor_is_on_the_way_is_not_left_behi
     relay(house)
     assert unsent(house) == 0
     assert published.versions(2) == {str(customer): [1, 2]}
+
+
+def test_refused_letters_hold_up_no_other_subject(house: House, published: Published) -> None:
+    refused = [CustomerId.new() for _ in range(outbox.BATCH + 1)]
+    with transaction(BERLIN, "test", Cause("test")) as work:
+        for customer in refused:
+            work.emit(event(customer, 1))
+    misdirect(house)
+    abandon(house)
+    other = CustomerId.new()
+    leave(house, other, 2)
+    assert relay(house) == 204
+    assert published.versions(1) == {str(other): [2]}
+    assert unsent(house) == len(refused)
+
+
+def test_a_refused_letter_is_not_overtaken_by_its_followers(
+    house: House, published: Published
+) -> None:
+    customers = [CustomerId.new() for _ in range(3)]
+    for customer in customers:
+        leave(house, customer, 1, 2)
+    house.cloud.fault("pubsub", "error", path="Publish", count=1)
+    assert relay(house) == 204
+    assert unsent(house) == 2
+    relay(house)
+    assert published.versions(6) == {str(customer): [1, 2] for customer in customers}
+
+
+def test_relay_gives_up_at_once_where_pubsub_is_away(house: House, published: Published) -> None:
+    with transaction(BERLIN, "test", Cause("test")) as work:
+        for _ in range(outbox.BATCH + 1):
+            work.emit(event(CustomerId.new(), 1))
+    abandon(house)
+    outage = house.cloud.fault("pubsub", "down", count=outbox.BATCH)
+    assert relay(house) == 503
+    outage.end()
+    assert unsent(house) == outbox.BATCH + 1
+
+
+def test_no_transaction_is_open_while_the_relay_publishes(
+    house: House, published: Published
+) -> None:
+    leave(house, CustomerId.new(), 1)
+    house.cloud.fault("pubsub", "hang", path="Publish", count=1)
+    idle: list[Any] = []
+
+    def look() -> None:
+        wait_until(lambda: not house.cloud.faults.in_force())
+        idle.extend(house.rows("SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in %'"))
+        house.cloud.heal()
+
+    concurrently(lambda: relay(house), look)
+    assert (unsent(house), idle) == (0, [])
+
+
+def test_who_writes_second_about_a_subject_commits_second(
+    house: House, published: Published
+) -> None:
+    customer = CustomerId.new()
+
+    def first() -> None:
+        with postgres.engine().connect() as connection:
+            occurrence = happened(event(customer, 1))
+            postgres.run_simple(connection, f"BEGIN; {outbox.append_statement([occurrence])}")
+            wait_until(lambda: blocked(house))
+            postgres.run_simple(connection, "COMMIT")
+
+    def second() -> None:
+        wait_until(lambda: house.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"))
+        say(customer, 2)
+
+    concurrently(first, second)
+    relay(house)
+    assert published.versions(2) == {str(customer): [1, 2]}
+
+
+def test_writers_of_many_subjects_do_not_deadlock(house: House, published: Published) -> None:
+    customers = [CustomerId.new() for _ in range(40)]
+
+    def write(order: list[CustomerId]) -> None:
+        for _ in range(5):
+            with committed(BERLIN, "test", Cause("test")) as work:
+                for customer in order:
+                    work.emit(event(customer, 1))
+
+    concurrently(*[lambda n=n: write(customers[n:] + customers[:n]) for n in range(0, 40, 10)])
+    relay(house)
+    assert unsent(house) == 0
+    assert sum(map(len, published.versions(800).values())) == 800
 
 
 def test_a_lost_answer_publishes_again_under_the_same_id(
