@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from bench.emulated import WHOLE_CLOUD, Running, local_cloud
 from bench.kit import Result, measure
 
-SECONDS = 30
+SECONDS = 20
 ROUNDS = 3
 REST_SECONDS = 10
 LIMIT_PERCENT = 2.0
