@@ -2,7 +2,8 @@
 
 from aiohttp import web
 
-from emulators.console.traces import NotOtlp, Traces
+from emulators.console.metrics import Metrics
+from emulators.console.traces import Traces
 
 
 class Telemetry:
@@ -10,6 +11,7 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.traces = Traces()
+        self.metrics = Metrics()
 
     @property
     def routes(self) -> list[web.RouteDef]:
@@ -20,6 +22,7 @@ class Telemetry:
             web.delete("/api/traces", self._clear),
             web.get("/api/traces/{id}", self._show),
             web.get("/api/spans/slowest", self._slowest),
+            web.get("/api/metrics", self._measured),
         ]
 
     async def _take_traces(self, request: web.Request) -> web.Response:
@@ -27,7 +30,7 @@ class Telemetry:
         return web.Response(content_type="application/x-protobuf")
 
     async def _take_metrics(self, request: web.Request) -> web.Response:
-        await request.read()
+        self.metrics.take(await request.read())
         return web.Response(content_type="application/x-protobuf")
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -56,5 +59,5 @@ class Telemetry:
         limit = int(request.query.get("limit", 30))
         return web.json_response({"spans": self.traces.slowest(limit)})
 
-
-__all__ = ["NotOtlp", "Telemetry"]
+    async def _measured(self, _: web.Request) -> web.Response:
+        return web.json_response({"metrics": self.metrics.rows()})

@@ -50,7 +50,7 @@ class Trace:
 
     @property
     def correlations(self) -> set[str]:
-        found = (_attributes(span.attributes).get(_CORRELATION) for _, span in self.spans)
+        found = (attributes(span.attributes).get(_CORRELATION) for _, span in self.spans)
         return {str(value) for value in found if value}
 
     def summary(self) -> Row:
@@ -88,7 +88,7 @@ class Traces:
         except DecodeError:
             raise NotOtlp("the body is not an OTLP export of traces") from None
         for part in message.resource_spans:
-            service = str(_attributes(part.resource.attributes).get("service.name", "unknown"))
+            service = str(attributes(part.resource.attributes).get("service.name", "unknown"))
             for scope in part.scope_spans:
                 for span in scope.spans:
                     self._add(service, span)
@@ -170,7 +170,7 @@ def _described(service: str, span: Any, origin: int) -> Row:
         "start": _milliseconds(start - origin),
         "milliseconds": _milliseconds(end - start),
         "failed": _failed(span),
-        "attributes": _attributes(span.attributes),
+        "attributes": attributes(span.attributes),
         "links": [link.trace_id.hex() for link in span.links],
     }
 
@@ -179,7 +179,8 @@ def _failed(span: Any) -> bool:
     return bool(span.status.code == 2)
 
 
-def _attributes(pairs: Iterable[Any]) -> Row:
+def attributes(pairs: Iterable[Any]) -> Row:
+    """OTLP's key-value pairs as a plain mapping; lists and the like by their text."""
     return dict(_values(pairs))
 
 

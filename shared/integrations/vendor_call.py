@@ -6,6 +6,7 @@ holds at most half of a process's threads. What is turned away was surely not do
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,7 +19,10 @@ import pybreaker
 
 from shared.kernel import clock
 from shared.kernel.errors import OutcomeUnknown, VendorError, VendorRefused, VendorUnavailable
+from shared.platform.telemetry import metrics, traces
+from shared.platform.telemetry.traces import Kind
 
+_STATES = {"closed": 0, "half-open": 1, "open": 2}
 TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 _TRIAL_TIMEOUT = httpx.Timeout(5.0, connect=3.0)
 _NOT_CONNECTED = (
@@ -103,6 +107,13 @@ def breaker_states() -> dict[str, str]:
     return {vendor: str(way.breaker.current_state) for vendor, way in list(_ways.items())}
 
 
+def _breakers() -> list[tuple[float, tuple[str]]]:
+    return [(_STATES[state], (vendor,)) for vendor, state in breaker_states().items()]
+
+
+metrics.BREAKERS.read = _breakers
+
+
 def calls_under_way() -> dict[str, int]:
     """By vendor, how many calls this process waits for; at most `AT_ONCE`."""
     return {vendor: way.under_way for vendor, way in list(_ways.items())}
@@ -119,7 +130,7 @@ def calling(
     """
     way = _ways.get(vendor) or _ways.setdefault(vendor, _Way(vendor))
     try:
-        with way.entered() as is_trial, way.breaker.calling():
+        with _measured(vendor), way.entered() as is_trial, way.breaker.calling():
             before = _present.set((way, is_trial))
             try:
                 yield
@@ -131,6 +142,20 @@ def calling(
                 _present.reset(before)
     except pybreaker.CircuitBreakerError:
         raise VendorUnavailable(vendor, "resting after repeated failures") from None
+
+
+@contextmanager
+def _measured(vendor: str) -> Iterator[None]:
+    """The span and the duration of a call, and what it ended with."""
+    began, outcome = time.monotonic(), "ok"
+    try:
+        with traces.child(vendor, Kind.CLIENT, {"peer.service": vendor}):
+            yield
+    except Exception as error:
+        outcome = type(error).__name__
+        raise
+    finally:
+        metrics.VENDOR_CALLS.record(time.monotonic() - began, vendor, outcome)
 
 
 def _judged(vendor: str, error: Exception) -> VendorError:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from shared.platform import postgres, tables
 from shared.platform.postgres import Opening
 from shared.platform.steps import Step
+from shared.platform.telemetry import metrics
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def park(letter: DeadLetter) -> None:
         new = insert(tables.dead_letters).values(row)
         again = {"reason": letter.reason, "created_at": letter.created_at, "replayed_at": None}
         opened.connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=again))
+    metrics.DEAD_LETTERS_PARKED.add(1, letter.function, letter.handler)
 
 
 def _storable(text: str) -> str:
@@ -88,6 +90,12 @@ def waiting(
     }
     with postgres.begin(None, Opening(Step.WORK_COMMIT)) as opened:
         return [_letter(row) for row in opened.connection.execute(_WAITING, wanted)]
+
+
+def count() -> int:
+    """How many letters wait, of all functions."""
+    query = "SELECT count(*) FROM platform.dead_letters WHERE replayed_at IS NULL"
+    return int(postgres.read_once(query)[0][0])
 
 
 def _letter(row: Row[Any]) -> DeadLetter:

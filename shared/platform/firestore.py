@@ -14,10 +14,12 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
+from shared.kernel import clock
 from shared.kernel.errors import VendorUnavailable
 from shared.kernel.ids import TypedId
 from shared.platform.settings import Settings, load
 from shared.platform.steps import Step, taking
+from shared.platform.telemetry import metrics
 
 _TIMEOUT = 10.0
 _TRIES = 5
@@ -123,6 +125,8 @@ def mirror(document: Document) -> bool:
             if held is not None and held.fields["version"].integer_value >= document.version:
                 return False
             if _swapped(held, name, document):
+                lag = clock.now() - document.updated_at
+                metrics.PROJECTION_LAG.record(lag.total_seconds(), document.collection)
                 return True
     raise VendorUnavailable("firestore", "others kept writing")
 

@@ -239,10 +239,11 @@ def _origins(letters: Sequence[Letter]) -> list[traces.Context]:
     return [one for one in found if one is not None and one.trace_id != here.trace_id]
 
 
-def waiting() -> bool:
-    """Whether any event is unsent."""
-    rows = postgres.read_once("SELECT 1 FROM platform.outbox WHERE sent_at IS NULL LIMIT 1")
-    return bool(rows)
+def backlog() -> tuple[int, datetime | None]:
+    """How many events are unsent, and when the oldest of them happened."""
+    query = "SELECT count(*), min(created_at) FROM platform.outbox WHERE sent_at IS NULL"
+    ((unsent, oldest),) = postgres.read_once(query)
+    return unsent, oldest
 
 
 def prune(connection: Connection, before: datetime, most: int) -> int:

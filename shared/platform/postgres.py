@@ -5,6 +5,7 @@ tenant. Entering another takes none: it leaves together with the next statement.
 """
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from shared.platform.database_errors import Undone, connection_lost, undone
 from shared.platform.driver import make_ours
 from shared.platform.settings import Misconfigured, Settings, load
 from shared.platform.steps import Step, taking
+from shared.platform.telemetry import metrics
 
 _WORD = re.compile(r"[\w.:-]+", re.ASCII)
 
@@ -42,7 +44,20 @@ class DatabaseSettings(Settings):
 @cache
 def engine() -> Engine:
     """The process's one engine; it connects on first use."""
-    return make_engine(load(DatabaseSettings))
+    settings = load(DatabaseSettings)
+    made = make_engine(settings)
+    pool: Any = made.pool
+    metrics.POOL.read = lambda: [(pool.checkedout(), ("used",)), (pool.checkedin(), ("idle",))]
+    metrics.POOL_MAX.read = lambda: [(settings.pool_size, ())]
+    return made
+
+
+def _connected() -> Connection:
+    """A connection of the pool; how long it took is measured."""
+    began = time.monotonic()
+    connection = engine().connect()
+    metrics.POOL_WAIT.record(time.monotonic() - began)
+    return connection
 
 
 def make_engine(settings: DatabaseSettings) -> Engine:
@@ -123,7 +138,7 @@ def run_once(step: Step, script: str) -> Any:
 
 def read_once(query: str) -> Any:
     """The rows of a query that changes nothing, in a single round trip, outside any tenant."""
-    with engine().connect() as connection:
+    with _connected() as connection:
         return _alive(connection, query)
 
 
@@ -214,7 +229,7 @@ def begin(clinic_id: UUID | None, opening: Opening) -> Iterator[Opened]:
     open whether the transaction took effect, if it came with the COMMIT.
     """
     ending = False
-    with engine().connect() as connection:
+    with _connected() as connection:
         script = f"BEGIN; {tenant_statement(clinic_id)}; {opening.sql}"
         try:
             with nullcontext() if opening.claim is None else taking(opening.claim):

@@ -175,7 +175,8 @@ class Agent:
         with tracing.consuming(push, [handler.name for _, handler in declared]) as span:
             for kind, handler in declared:
                 try:
-                    handler.run(self.name, messages.read_event(push, kind))
+                    with tracing.handling(handler.name, len(declared)):
+                        handler.run(self.name, messages.read_event(push, kind))
                 except Exception as error:  # noqa: BLE001 -- judged, then parked or raised
                     span.fail(type(error).__name__)
                     if parking.hopeless(error, attempt or push.attempt):

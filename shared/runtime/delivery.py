@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from shared.kernel import clock
 from shared.kernel.ids import ClinicId
 from shared.kernel.work import Effect, Idle
-from shared.platform import outbox
+from shared.platform import dead_letters, outbox
 from shared.platform.database_errors import Undone
 from shared.platform.postgres import Opening
 from shared.platform.pubsub import PubSubPublisher
-from shared.platform.telemetry import log
+from shared.platform.telemetry import log, metrics
 from shared.platform.unit_of_work import PLAIN, Cause, Transaction, subjects, transaction
 
 _publisher = PubSubPublisher()
@@ -55,8 +56,15 @@ def carried_out(
 
 
 def waiting() -> bool:
-    """Whether events are still to be published: Pub/Sub refused them, or somebody has them."""
-    return outbox.waiting()
+    """Whether events are still to be published: Pub/Sub refused them, or somebody has them.
+
+    Measures on the way how much is behind, and for how long.
+    """
+    unsent, oldest = outbox.backlog()
+    metrics.OUTBOX_UNSENT.set(unsent)
+    metrics.OUTBOX_AGE.set((clock.now() - oldest).total_seconds() if oldest else 0)
+    metrics.DEAD_LETTERS_WAITING.set(dead_letters.count())
+    return unsent > 0
 
 
 def publisher() -> PubSubPublisher:

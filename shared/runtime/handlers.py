@@ -20,6 +20,7 @@ from shared.platform.intents import Claim, IntentState
 from shared.platform.steps import Step, taking
 from shared.platform.telemetry import traces
 from shared.platform.unit_of_work import Cause, Transaction
+from shared.runtime import tracing
 from shared.runtime.delivery import carried_out, committed
 
 Vendors = Callable[[], Any]
@@ -41,6 +42,8 @@ class Reaction:
         def react(work: Transaction) -> None:
             if work.opened:
                 self.handle(occurrence.event, work)
+            else:
+                tracing.duplicate(self.name)
 
         claim = inbox.claim(self.name, occurrence.id)
         carried_out(react, occurrence.clinic_id, function, _cause(occurrence), claim)
@@ -61,6 +64,7 @@ class VendorCall:
         with committed(occurrence.clinic_id, function, cause, opening) as work:
             claim = intents.claimed(work.connection, work.opened, self.name, occurrence.id)
             if claim.closed:
+                tracing.duplicate(self.name)
                 return
             if claim.before is None:
                 raise Busy(self.name)
@@ -166,6 +170,7 @@ def run_timer(function: str, known: dict[str, TimerHandler], timer_id: Any, vers
         traces.correlate(firing.correlation_id)
         with work.within(firing.clinic_id):
             known[firing.timer.kind].handle(firing.timer, work)
+        tracing.timer_fired(firing.timer, known[firing.timer.kind].name, work.now)
 
     opening = timers.fire(timer_id, version, clock.now())
     carried_out(act, None, function, Cause(str(timer_id)), opening)

@@ -5,17 +5,21 @@ path that was asked for. https://opentelemetry.io/docs/specs/semconv/http/http-s
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from time import time_ns
 from typing import TypeVar
 
 from flask import Flask, Request, Response, g, request
 
-from shared.platform.telemetry import export, traces
+from shared.kernel.work import Timer
+from shared.platform.telemetry import export, metrics, traces
 from shared.platform.telemetry.traces import Kind, Span
 from shared.runtime.messages import Push
 
 R = TypeVar("R", bound=Response)
 _UNTRACED = {"/healthz"}
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _TRIGGERS = {"events", "timers", "crons", "parked", "dead-letters"}
 
 
@@ -36,7 +40,7 @@ def install(app: Flask, function: str) -> None:
         span: Span | None = g.pop("span", None)
         if span is not None:
             span.__exit__(None, None, None)
-            export.catch_up()
+            export.follow_up()
 
     app.before_request(begin)
     app.after_request(answer)
@@ -53,7 +57,7 @@ def serving(function: str, serve: Callable[[Request], R], request: Request) -> R
         response = serve(request)
         route = f"/{trigger}" if trigger in _TRIGGERS else ""
         answered(span, request.method, route, response.status_code)
-    export.catch_up()
+    export.follow_up()
     return response
 
 
@@ -64,6 +68,9 @@ def arrived(function: str, request: Request, kind: Kind = Kind.SERVER) -> Span:
 
 def answered(span: Span, method: str, route: str, status: int) -> None:
     """Note what became of a request; one that failed on our side is an error."""
+    method = method if method in _METHODS else "_OTHER"
+    seconds = (time_ns() - span.start) / 1e9
+    metrics.REQUESTS.record(seconds, span.request.function, method, route, status)
     if status >= 500:
         span.fail(str(status))
     if not span.recorded:
@@ -92,6 +99,7 @@ def consuming(push: Push, handlers: Sequence[str]) -> Iterator[Span]:
     outer = traces.current()
     if outer is not None and outer.kind is Kind.CONSUMER:
         _describe(outer, push, handlers)
+        metrics.DELIVERY_ATTEMPTS.record(push.attempt, outer.request.function)
         yield outer
         return
     function = "" if outer is None else outer.request.function
@@ -114,3 +122,22 @@ def _describe(span: Span, push: Push, handlers: Sequence[str]) -> None:
         "cloudevents.event_id": attributes.get("ce-id", ""),
         "clinicloop.attempt": push.attempt,
     }
+
+
+def handling(handler: str, handlers: int) -> AbstractContextManager[object]:
+    """The span of one handler of a push that has several."""
+    return traces.child(handler) if handlers > 1 else nullcontext()
+
+
+def duplicate(handler: str) -> None:
+    """Note that `handler` was given what had taken effect before."""
+    metrics.INBOX_DUPLICATES.add(1, handler)
+    span = traces.current()
+    if span is not None:
+        span.attributes["clinicloop.duplicate"] = True
+
+
+def timer_fired(timer: Timer, handler: str, now: datetime) -> None:
+    """Name the request by the timer it was for, and measure how late that was."""
+    named(f"{timer.kind} {handler}")
+    metrics.TIMER_LAG.record((now - timer.due_at).total_seconds(), timer.kind)

@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -57,65 +58,75 @@ class Exporter:
         self._spans: deque[Span] = deque()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._wake, self._sent = threading.Event(), threading.Condition()
-        self._rounds = 0
-        self._last = time.monotonic()
+        self._wake, self._rounds = threading.Event(), threading.Condition()
+        self._asked = self._done = 0
+        self._since = time.time_ns()
+        self._last = self._measured = time.monotonic()
         self._ending = False
-        self.dropped = 0
-        """Spans for which there was no room."""
 
     def keep(self, span: "Span") -> None:
         """Take a span that ended; one too many is dropped."""
         if len(self._spans) >= _QUEUE:
-            self.dropped += 1
+            from shared.platform.telemetry.metrics import DROPPED
+
+            DROPPED.add(1)
             return
         self._spans.append(span)
-        if self._thread is None:
-            self._start()
         if len(self._spans) == _BATCH:
             self._wake.set()
 
-    def catch_up(self) -> None:
-        """Wait a moment when the CPU seems to stand still between requests."""
-        if self._spans and time.monotonic() - self._last > _OLD:
-            self._last = time.monotonic()
+    def follow_up(self) -> None:
+        """At the end of a request: see to it that what it left is sent one day."""
+        if self._thread is None:
+            self._start()
+        waits = self._done < self._asked  # the receiver keeps silent: nobody else waits for it
+        if "K_SERVICE" in os.environ and not waits and time.monotonic() - self._last > _OLD:
             self.flush(_PATIENCE)
 
     def flush(self, patience: float) -> None:
         """Send what there is, and wait for that no longer than `patience` seconds."""
         if self._thread is None:
             return
-        with self._sent:
-            aim = self._rounds + 2  # the round under way may have begun before
+        with self._rounds:
+            self._asked += 1
+            asked = self._asked
             self._wake.set()
-            self._sent.wait_for(lambda: self._rounds >= aim or not self._spans, patience)
+            self._rounds.wait_for(lambda: self._done >= asked, patience)
 
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
                 self._thread.start()
-                atexit.register(self.flush, 10 * _PATIENCE)
+                atexit.register(self._end)
+
+    def _end(self) -> None:
+        """A process that is told to end sends what is left (SIGTERM lets Cloud Run's end so)."""
+        self._ending = True
+        self.flush(10 * _PATIENCE)
 
     def _run(self) -> None:
-        measured = time.monotonic()
         while True:
             self._wake.wait(self._delay)
             self._wake.clear()
-            self._send_spans()
-            if time.monotonic() - measured >= self._metrics_every:
-                measured = time.monotonic()
-            with self._sent:
-                self._rounds += 1
-                self._sent.notify_all()
+            asked = self._asked
+            with suppress(Exception):  # losing telemetry loses nothing else
+                self._send()
+            with self._rounds:
+                self._done = asked
+                self._rounds.notify_all()
 
-    def _send_spans(self) -> None:
+    def _send(self) -> None:
+        from shared.platform.telemetry import otlp
+
         while self._spans:
             batch = [self._spans.popleft() for _ in range(min(len(self._spans), _BATCH))]
-            from shared.platform.telemetry import otlp
-
             self._post("/v1/traces", otlp.traces(batch, self._resource))
         self._last = time.monotonic()
+        if self._last - self._measured >= self._metrics_every or self._ending:
+            self._measured = self._last
+            own = self._resource("clinicloop")
+            self._post("/v1/metrics", otlp.metrics(own, self._since, time.time_ns()))
 
     def _post(self, path: str, body: bytes) -> None:
         """One try: who does not take it now does without."""
@@ -178,11 +189,11 @@ def keep(span: "Span") -> None:
         exporter.keep(span)
 
 
-def catch_up() -> None:
-    """At the end of a request: see to it that an old batch leaves."""
+def follow_up() -> None:
+    """At the end of a request: see to it that what it left is sent one day."""
     exporter = _exporter()
-    if exporter is not None and "K_SERVICE" in os.environ:
-        exporter.catch_up()
+    if exporter is not None:
+        exporter.follow_up()
 
 
 @cache
