@@ -1,5 +1,6 @@
 """The control API and the page. Bound to 127.0.0.1; refuses what another site's page sends."""
 
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,6 +53,18 @@ class NewFault(_Body):
     lasts: Annotated[str | None, Field(alias="for")] = None
 
 
+class Batch(_Body):
+    """Dead letters of a function to replay: a handler's, those whose reason begins like this.
+
+    At most a hundred; `after` goes on behind the last of the batch before.
+    """
+
+    function: str
+    handler: str | None = None
+    reason: str = ""
+    after: UUID | None = None
+
+
 class Console:
     """Serves the page at `/` and the API under `/api`, on the cloud's own loop."""
 
@@ -79,6 +92,7 @@ class Console:
                 web.delete("/api/faults", self._clear_faults),
                 web.post("/api/engines/{name}/restart", self._restart),
                 web.post("/api/dead-letters/{id}/replay", self._replay),
+                web.post("/api/dead-letters/replay", self._replay_batch),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
@@ -161,18 +175,30 @@ class Console:
         function = await self._state.dead_letter_function(letter)
         if function is None:
             return _problem(404, "there is no such dead letter")
+        return await self._as_operator(function, str(letter), {})
+
+    async def _replay_batch(self, request: web.Request) -> web.Response:
+        batch = Batch.model_validate_json(await request.read())
+        if batch.function not in self._cloud.wiring.functions:
+            return _problem(404, "there is no such function")
+        wanted = batch.model_dump(mode="json", exclude={"function"}, exclude_none=True)
+        return await self._as_operator(batch.function, "replay", wanted)
+
+    async def _as_operator(self, function: str, path: str, query: dict[str, str]) -> web.Response:
+        """Post to a function's dead letters; its answer, a problem as the function states it."""
         ground = self._cloud.ground
         audience = f"{ground.settings['host']}/{function}"
         token = ground.tokens.oidc(invoker("operator", ground.project), audience)
         async with ground.session.post(
-            f"{audience}/dead-letters/{letter}",
+            f"{audience}/dead-letters/{path}",
+            params=query,
             headers={"Authorization": f"Bearer {token}"},
-            timeout=aiohttp.ClientTimeout(total=30),
+            timeout=aiohttp.ClientTimeout(total=60),
         ) as answer:
-            text = await answer.text()
+            said = await answer.text()
         if answer.status >= 400:
-            return _problem(502, f"{function} answered {answer.status}: {text[:500]}")
-        return web.json_response({"replayed": str(letter)})
+            return _problem(answer.status, f"{function}: {_detail(said)}")
+        return web.json_response(json.loads(said) if said else {"replayed": 1})
 
 
 @web.middleware
@@ -189,6 +215,14 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
         return _problem(503, str(error))
     except aiohttp.ClientError as error:
         return _problem(502, f"the functions' host cannot be reached: {error}")
+
+
+def _detail(said: str) -> str:
+    """What a function's problem document says; all of it where it is none."""
+    try:
+        return str(json.loads(said)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return said[:300]
 
 
 def _problem(status: int, detail: str) -> web.Response:

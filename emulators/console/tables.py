@@ -15,7 +15,8 @@ _QUERIES = {
         SELECT id, kind, subject, clinic_id, due_at, version, state, queued_at
         FROM platform.timers ORDER BY state <> 'scheduled', due_at LIMIT 300""",
     "dead_letters": """
-        SELECT id, function, handler, reason, attributes, body, created_at, replayed_at
+        SELECT id, function, handler, path, reason, attributes, substring(body FOR 20000) AS body,
+          length(body) AS bytes, created_at, replayed_at
         FROM platform.dead_letters
         ORDER BY replayed_at IS NOT NULL, created_at DESC LIMIT 300""",
 }

@@ -8,8 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from shared.kernel.event import Event, Occurrence
 from shared.kernel.ids import ClinicId, EventId
+
+_MOST = 5
+"""So many fields are named in the reason why an event is not valid."""
 
 
 class Malformed(Exception):
@@ -72,8 +77,16 @@ def read_event(push: Push, kind: type[Event]) -> Occurrence:
             correlation_id=values.get("correlationid") or values["ce-id"],
             causation_id=values.get("causationid"),
         )
+    except ValidationError as error:
+        raise Malformed(f"not a valid {kind.type}: {_places(error)}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"not a valid {kind.type}: {type(error).__name__}") from None
+
+
+def _places(error: ValidationError) -> str:
+    """Where and what kind of; never a value. Events have fields of ours alone to name."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)[:_MOST]
+    return ", ".join(f"{'.'.join(map(str, one['loc']))} {one['type']}".strip() for one in found)
 
 
 def read_task(body: bytes) -> tuple[UUID, int]:

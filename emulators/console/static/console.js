@@ -4,6 +4,7 @@ import { h, rowId } from "./dom.js";
 import { sections } from "./sections.js";
 
 const PACE = 1000; // milliseconds between two looks
+const SILENT = "The local cloud does not answer.";
 const drawn = new Map(); // section id -> the JSON it was last drawn from
 const seen = new Map(); // section id -> keys of the rows shown before
 const message = document.getElementById("message");
@@ -14,7 +15,7 @@ function complain(text) {
   message.hidden = !text;
 }
 
-/** Calls the API; a problem's detail is shown and null returned. */
+/** Calls the API; a problem's detail is shown, until something else succeeds, and null returned. */
 async function ask(method, path, body) {
   try {
     const answer = await fetch(path, {
@@ -23,17 +24,21 @@ async function ask(method, path, body) {
       body: body ? JSON.stringify(body) : undefined,
     });
     const found = await answer.json();
-    if (answer.ok) { complain(""); return found; }
+    if (answer.ok) {
+      if (method !== "GET" || message.textContent === SILENT) complain("");
+      return found;
+    }
     complain(found.detail ?? `The answer was ${answer.status}.`);
   } catch {
-    complain("The local cloud does not answer.");
+    complain(SILENT);
   }
   return null;
 }
 
 async function act(method, path, body) {
-  await ask(method, path, body);
+  const found = await ask(method, path, body);
   await look();
+  return found;
 }
 
 function drawHead(state) {
@@ -91,8 +96,10 @@ function frame(section) {
 }
 
 async function look() {
-  const state = await ask("GET", "/api/state");
+  const looks = ["/api/state", "/api/traces", "/api/metrics"].map((path) => ask("GET", path));
+  const [state, ...telemetry] = await Promise.all(looks);
   if (!state) return;
+  Object.assign(state, ...telemetry);
   drawHead(state);
   drawNav(state);
   for (const section of sections) drawSection(section, state);

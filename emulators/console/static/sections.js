@@ -1,6 +1,7 @@
 // The sections of the page: what each shows of the state.
 
 import { h, instant, json, rowId, short, table, tag } from "./dom.js";
+import { metrics, traces } from "./telemetry.js";
 
 const MOODS = { acked: "good", nacked: "bad", "dead-lettered": "bad", expired: "warn" };
 
@@ -131,21 +132,81 @@ const tasks = plain("tasks", "Tasks", "No task is waiting in a queue.", [
   { name: "Attempts", class: "number", cell: (row) => String(row.attempts) },
 ]);
 
-const deadLetters = plain("dead_letters", "Dead letters", "No message is parked.", (act) => [
-  { name: "Handler", cell: (row) => row.handler || row.function },
-  { name: "Function", cell: (row) => row.function },
-  { name: "Reason", class: "wide", cell: (row) => row.reason },
-  { name: "Parked", cell: (row) => instant(row.created_at) },
-  { name: "Replayed", cell: (row) => (row.replayed_at ? instant(row.replayed_at) : h("button", {
-    type: "button", class: "small",
-    onclick: () => act("POST", `/api/dead-letters/${encodeURIComponent(row.id)}/replay`),
-  }, "Replay")) },
-], {
-  alarm: (state) => state.dead_letters.some((row) => !row.replayed_at),
-  detail: (row) => h("div", { class: "way" },
-    h("div", {}, h("h3", {}, "Attributes"), json(row.attributes)),
-    h("div", {}, h("h3", {}, "Body"), json(row.body))),
-});
+const LETTERS = "/api/dead-letters";
+
+/** The data of a parked push as text, where it is in base64. */
+function data(letter) {
+  const encoded = letter.body?.message?.data;
+  if (!encoded) return null;
+  try {
+    return new TextDecoder().decode(Uint8Array.from(atob(encoded), (one) => one.charCodeAt(0)));
+  } catch { return null; }
+}
+
+const deadLetters = (() => {
+  const alike = (row) => `${row.handler || row.function}: ${row.reason}`;
+  const waits = (row) => !row.replayed_at;
+  const choice = h("select", { "aria-label": "Which dead letters" }, h("option", { value: "" }, "all"));
+  const outcome = h("span", { role: "status", class: "soft" });
+  let shown = [];
+
+  function offer(kinds) {
+    const known = [...choice.options].slice(1).map((option) => option.value);
+    if (known.join("\n") === kinds.join("\n")) return;
+    const chosen = choice.value;
+    choice.replaceChildren(...["", ...kinds].map((kind) => h("option", { value: kind }, kind || "all")));
+    choice.value = kinds.includes(chosen) ? chosen : "";
+  }
+
+  async function replay(row, act) {
+    const done = await act("POST", `${LETTERS}/${encodeURIComponent(row.id)}/replay`);
+    outcome.textContent = done ? "Replayed." : "Not replayed, see above.";
+  }
+
+  async function replayAll(act) {
+    const kinds = new Map(shown.filter(waits).map((row) => [alike(row) + row.function, row]));
+    let replayed = 0;
+    let failed = 0;
+    for (const { function: owner, handler, reason } of kinds.values()) {
+      let after = null;
+      do {
+        const done = await act("POST", `${LETTERS}/replay`, { function: owner, handler, reason, after });
+        if (!done) { outcome.textContent = "Stopped, see above."; return; }
+        replayed += done.replayed;
+        failed += done.failed.length;
+        after = done.next;
+      } while (after);
+    }
+    outcome.textContent = `${replayed} replayed, ${failed} still waiting.`;
+  }
+
+  return plain("dead_letters", "Dead letters", "No message is parked.", (act) => [
+    { name: "Handler", cell: (row) => row.handler || "(the whole request)" },
+    { name: "Function", cell: (row) => row.function },
+    { name: "Type", cell: (row) => row.attributes["ce-type"] ?? row.path },
+    { name: "Reason", class: "wide", cell: (row) => row.reason },
+    { name: "Parked", cell: (row) => instant(row.created_at) },
+    { name: "Replayed", cell: (row) => (waits(row) ? h("button", {
+      type: "button", class: "small", onclick: () => replay(row, act),
+    }, "Replay") : instant(row.replayed_at)) },
+  ], {
+    alarm: (state) => state.dead_letters.some(waits),
+    rows: (state) => {
+      offer([...new Set(state.dead_letters.filter(waits).map(alike))].sort());
+      shown = state.dead_letters.filter((row) => !choice.value || alike(row) === choice.value);
+      return shown;
+    },
+    tools: ({ act, redraw }) => {
+      choice.addEventListener("change", redraw);
+      return [outcome, choice, h("button", { type: "button", onclick: () => replayAll(act) }, "Replay these")];
+    },
+    detail: (row) => h("div", { class: "way" },
+      h("div", {}, h("h3", {}, "Reason"), h("p", {}, row.reason)),
+      data(row) === null ? null : h("div", {}, h("h3", {}, "Data"), json(data(row))),
+      h("div", {}, h("h3", {}, "Attributes"), json(row.attributes)),
+      h("div", {}, h("h3", {}, `Body as it came, ${row.bytes} bytes`), json(row.body))),
+  });
+})();
 
 const outcome = (status) => (status ? tag(String(status), /^(2\d\d|OK)/.test(status) ? "good" : "bad") : "");
 
@@ -177,5 +238,6 @@ const faults = plain("faults", "Faults in force", "Everything works.", (act) => 
 });
 
 export const sections = [
-  events, inboxes, functions, mirrors, timers, tasks, deadLetters, jobs, faults,
+  events, traces(plain), inboxes, functions, mirrors, timers, tasks, deadLetters, jobs, faults,
+  metrics(plain),
 ];
