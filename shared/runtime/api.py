@@ -6,6 +6,7 @@ clinic: `/v1/clinics/<clinic_id>/...`.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, get_type_hints
 from uuid import UUID
 
@@ -47,6 +48,16 @@ class Page(Model):
 
     limit: int = Field(default=100, ge=1, le=1000)
     after: UUID | None = None
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """flask-openapi3 asks for it with every request; making it took a third of one's time."""
+        return super().model_json_schema(*args, **kwargs) if args or kwargs else cls._own_schema()
+
+    @classmethod
+    @cache
+    def _own_schema(cls) -> dict[str, Any]:
+        return super().model_json_schema()
 
 
 class Problem(Model):
