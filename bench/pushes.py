@@ -96,6 +96,7 @@ def body(counter: int) -> bytes:
         "ce-type": "bench.happened",
         "ce-time": "2026-01-01T00:00:00+00:00",
         "clinicid": clinic,
+        "traceparent": f"00-{uuid4().hex}-{uuid4().hex[:16]}-01",
     }
     message = {
         "data": base64.b64encode(json.dumps(data).encode()).decode(),

@@ -19,6 +19,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 _PATIENCE = 30
+_OF_REQUESTS = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
+"""What the span of a request is: a push's consumes."""
 
 
 def telemetry_wanted() -> bool:
