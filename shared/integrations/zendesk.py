@@ -78,16 +78,22 @@ class Zendesk:
     def add_note(
         self, number: int, text: str, priority: Priority | None = None, solve: bool = False
     ) -> None:
-        """Nothing can be added to a closed ticket (solved days ago), nor need it be solved."""
+        """Nothing can be added to a closed ticket (solved days ago), nor need it be solved.
+
+        What the ticket says already is not said again: an update that changes nothing still sets
+        off the desk's triggers.
+        """
         change: dict[str, Any] = {}
         if not self._was_said(number, text):
             change["comment"] = {"body": text, "public": False}
-        if priority is not None:
-            change["priority"] = priority.value
-        if solve:
-            if self._ask("GET", f"/tickets/{number}.json")["ticket"]["status"] == "closed":
+        if priority is not None or solve:
+            ticket = self._ask("GET", f"/tickets/{number}.json")["ticket"]
+            if solve and ticket["status"] == "closed":
                 return
-            change["status"] = "solved"
+            if priority is not None and ticket["priority"] != priority.value:
+                change["priority"] = priority.value
+            if solve and ticket["status"] != "solved":
+                change["status"] = "solved"
         if change:
             self._ask("PUT", f"/tickets/{number}.json", {"ticket": change})
 

@@ -124,6 +124,17 @@ def test_a_ticket_is_solved(desk: Zendesk, http: httpx.Client) -> None:
     assert shown(http, number)["status"] == "solved"
 
 
+@pytest.mark.parametrize("about", [{"priority": Priority.URGENT}, {"solve": True}], ids=str)
+def test_a_ticket_that_says_it_already_is_left_alone(
+    house: House, desk: Zendesk, about: dict[str, Any]
+) -> None:
+    number = opened(desk, TicketId.new())
+    told = len(house.cloud.inbox("zendesk"))
+    for _ in range(2):
+        desk.add_note(number, "The last attempt was declined.", **about)
+    assert len(house.cloud.inbox("zendesk")) == told + 1
+
+
 def test_a_closed_ticket_need_not_be_solved(desk: Zendesk, http: httpx.Client) -> None:
     number = opened(desk, TicketId.new())
     http.put(f"/tickets/{number}.json", json={"ticket": {"status": "closed"}})

@@ -1,6 +1,7 @@
 """`python -m tests.reliability.crash --seeds 20`: kill at every point, compare, tell."""
 
 import argparse
+import logging
 import sys
 
 from rich.console import Console
@@ -20,6 +21,7 @@ def main() -> int:
     if unknown := set(points) - set(POINTS):
         parser.error(f"no points: {', '.join(unknown)}; there is {', '.join(POINTS)}")
     seeds = [options.seed] if options.seed is not None else range(1, options.seeds + 1)
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # clients die in the midst of calls
     console, verdicts = Console(), []
     for seed in seeds:
         verdicts.append(prove(seed, points))

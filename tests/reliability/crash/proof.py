@@ -3,15 +3,16 @@
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from emulators.cloud import Options
 from emulators.demo import journey
 from emulators.demo.stage import Stage
-from emulators.fail_points import FailPoints
+from emulators.fail_points import Action, FailPoints
 from emulators.running import running
 from shared.platform.steps import Step
 from tests.journeys.street import Street
@@ -21,8 +22,8 @@ from tests.reliability.crash.traffic import Town
 
 POINTS = tuple(f"{step}:{side}" for step in Step for side in ("before", "after"))
 _EARLY = 0.7
-"""A point is armed for one of the times up to this share of how often it is reached undisturbed,
-for a killed process may leave some of the rest undone until after the end."""
+"""A point is armed for one of the times up to this share of how often it is reached undisturbed.
+What kills has the rest go other ways: what was not reached late in the life kills at once then."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,11 @@ class Verdict:
 def prove(seed: int, points: Sequence[str] = POINTS) -> Verdict:
     """Live the seed's life twice, each on a fresh local cloud, and compare."""
     began = time.monotonic()
-    calm = _live(seed, lambda _: None)
-
-    def arm(fail_points: FailPoints) -> None:
-        dice = Random(f"points {seed}")
-        lots = {point: dice.random() for point in POINTS}
-        for point in points:
-            fail_points.arm(point, passing=int(lots[point] * _EARLY * calm.reached[point]))
-
-    troubled = _live(seed, arm)
+    calm = _live(seed, {})
+    dice = Random(f"points {seed}")
+    lots = {point: dice.random() * _EARLY for point in POINTS}
+    passing = {point: int(lots[point] * calm.reached[point]) for point in points}
+    troubled = _live(seed, passing)
     return Verdict(
         seed=seed,
         armed=tuple(points),
@@ -86,7 +83,8 @@ def prove(seed: int, points: Sequence[str] = POINTS) -> Verdict:
     )
 
 
-def _live(seed: int, arm: Callable[[FailPoints], None]) -> Life:
+def _live(seed: int, passing: Mapping[str, int]) -> Life:
+    """Live once; of the points in `passing` each kills after so many times."""
     with tempfile.TemporaryDirectory(prefix="clinicloop-crash-") as folder:
         options = Options(
             Path(folder),
@@ -101,10 +99,20 @@ def _live(seed: int, arm: Callable[[FailPoints], None]) -> Life:
             stage.portal = PatientPortal(cloud.env, cloud.url)
             points = cloud.fail_points
             try:
-                arm(points)
-                Town(Street(stage), seed).live()
+                _arm(points, passing)
+                insist = partial(_insist, points)
+                Town(Street(stage), seed, insist).live()
                 points.disarm()
                 killed = tuple(fired.point for fired in points.fired())
                 return Life(things(stage), points.reached(), killed)
             finally:
                 stage.close()
+
+
+def _arm(points: FailPoints, passing: Mapping[str, int]) -> None:
+    for point, times in passing.items():
+        points.arm(point, Action.KILL, times)
+
+
+def _insist(points: FailPoints) -> None:
+    _arm(points, dict.fromkeys(points.armed(), 0))

@@ -35,6 +35,8 @@ class Town:
 
     street: Street
     seed: int
+    late: Act
+    """Happens before the last time that everything which can happen does."""
 
     def __post_init__(self) -> None:
         self.random = Random(f"town {self.seed}")
@@ -104,6 +106,8 @@ class Town:
             (early + 2, poison.come),
             (early + 3, poison.replay),
             (27, partial(poison.misplace, renewing)),
+            (28, self._break_vendors),
+            (28, self.late),
             (put_right, partial(poison.put_right, renewing)),
             (put_right, poison.replay),
         ]
