@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from shared.kernel import clock
 from shared.kernel.errors import NotFound
@@ -96,10 +96,12 @@ def clinics(work: Work) -> list[ClinicId]:
     return list(found.scalars())
 
 
+_ZONE = select(tables.clinics.c.time_zone).where(tables.clinics.c.id == bindparam("id"))
+
+
 def clinic_zone(work: Work) -> ZoneInfo:
     """The time zone in which the entered clinic's days begin. Raises `NotFound`."""
-    query = select(tables.clinics.c.time_zone).where(tables.clinics.c.id == work.clinic_id)
-    found = sql(work).execute(query).scalar_one_or_none()
+    found = sql(work).execute(_ZONE, {"id": work.clinic_id}).scalar_one_or_none()
     if found is None:
         raise NotFound("not-found", "There is no such clinic.")
     return ZoneInfo(found)

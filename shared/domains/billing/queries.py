@@ -1,10 +1,11 @@
 """Reads of the billing context for portals."""
 
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import Select, Table, bindparam, select
 
 from shared.domains.billing.model import Dunning, Resource
 from shared.domains.billing.tables import drifts, invoices, subscriptions
@@ -108,14 +109,20 @@ def drift_list(limit: int, work: Work) -> DriftList:
 def _page(
     table: Table, owner: CustomerId | None, limit: int, after: UUID | None, work: Work
 ) -> tuple[list[Any], bool]:
-    rows = table.c
-    query = select(table).where(rows.deleted.is_(False)).order_by(rows.id).limit(limit + 1)
-    if owner is not None:
-        query = query.where(rows.customer_id == owner)
-    if after is not None:
-        query = query.where(rows.id > after)
-    found = list(sql(work).execute(query))
+    query = _paged(table, owned=owner is not None, resumed=after is not None)
+    found = list(sql(work).execute(query, {"most": limit + 1, "owner": owner, "after": after}))
     return found[:limit], len(found) > limit
+
+
+@cache
+def _paged(table: Table, *, owned: bool, resumed: bool) -> Select[Any]:
+    rows = table.c
+    query = select(table).where(rows.deleted.is_(False)).order_by(rows.id).limit(bindparam("most"))
+    if owned:
+        query = query.where(rows.customer_id == bindparam("owner"))
+    if resumed:
+        query = query.where(rows.id > bindparam("after"))
+    return query
 
 
 def _invoice(row: Any) -> InvoiceView:

@@ -1,9 +1,11 @@
 """Reads of the contracts context."""
 
 from datetime import date
+from functools import cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 
 from shared.domains.contracts import store, tables
 from shared.domains.contracts.model import Contract
@@ -13,6 +15,9 @@ from shared.kernel.ids import ContractId, CustomerId
 from shared.kernel.model import Model
 from shared.kernel.work import Work
 from shared.platform.unit_of_work import sql
+
+_BY_ID = select(tables.contracts).where(tables.contracts.c.id == bindparam("id"))
+_PLANS = select(tables.plans).order_by(tables.plans.c.code)
 
 
 class ContractView(Model):
@@ -63,8 +68,7 @@ def view(contract: Contract) -> ContractView:
 
 def find(contract_id: ContractId, work: Work, owner: CustomerId | None = None) -> ContractView:
     """Raises `NotFound`, also for somebody else's."""
-    rows = tables.contracts
-    row = sql(work).execute(select(rows).where(rows.c.id == contract_id)).one_or_none()
+    row = sql(work).execute(_BY_ID, {"id": contract_id}).one_or_none()
     if row is None or (owner is not None and row.customer_id != owner):
         raise NotFound("contract-not-found", "There is no such contract.")
     return ContractView.model_validate(row, from_attributes=True)
@@ -72,21 +76,26 @@ def find(contract_id: ContractId, work: Work, owner: CustomerId | None = None) -
 
 def page(owner: CustomerId | None, limit: int, after: UUID | None, work: Work) -> ContractPage:
     """The contracts of one customer, or of the clinic, in the order of their ids."""
-    rows = tables.contracts
-    query = select(rows).order_by(rows.c.id).limit(limit + 1)
-    if owner is not None:
-        query = query.where(rows.c.customer_id == owner)
-    if after is not None:
-        query = query.where(rows.c.id > after)
-    found = [
-        ContractView.model_validate(row, from_attributes=True) for row in sql(work).execute(query)
-    ]
+    query = _page(owned=owner is not None, resumed=after is not None)
+    rows = sql(work).execute(query, {"most": limit + 1, "owner": owner, "after": after})
+    found = [ContractView.model_validate(row, from_attributes=True) for row in rows]
     more = len(found) > limit
     return ContractPage(items=found[:limit], next=found[limit - 1].id if more else None)
 
 
+@cache
+def _page(*, owned: bool, resumed: bool) -> Select[Any]:
+    rows = tables.contracts
+    query = select(rows).order_by(rows.c.id).limit(bindparam("most"))
+    if owned:
+        query = query.where(rows.c.customer_id == bindparam("owner"))
+    if resumed:
+        query = query.where(rows.c.id > bindparam("after"))
+    return query
+
+
 def plans(work: Work) -> PlanList:
-    rows = sql(work).execute(select(tables.plans).order_by(tables.plans.c.code))
+    rows = sql(work).execute(_PLANS)
     return PlanList(items=[PlanView.model_validate(row, from_attributes=True) for row in rows])
 
 

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any
 
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
@@ -21,6 +21,10 @@ __all__ = ["clinics", "zone"]
 
 _PLAN = [column for column in tables.plans.c if column.name != "clinic_id"]
 _CONTRACT = [column for column in tables.contracts.c if column.name != "clinic_id"]
+_KNOWN_PLAN = select(*_PLAN).where(tables.plans.c.code == bindparam("code"))
+_LOCKED = select(*_CONTRACT).where(tables.contracts.c.id == bindparam("id")).with_for_update()
+_SAVE = update(tables.contracts).where(tables.contracts.c.id == bindparam("its_id"))
+"""Made once: making a statement takes longer than sending it."""
 
 
 def read(row: Any) -> Contract:
@@ -41,7 +45,7 @@ def plan(code: str, work: Work) -> Plan:
 
 
 def known_plan(code: str, work: Work) -> Plan | None:
-    row = sql(work).execute(select(*_PLAN).where(tables.plans.c.code == code)).one_or_none()
+    row = sql(work).execute(_KNOWN_PLAN, {"code": code}).one_or_none()
     return Plan(**row._mapping) if row else None
 
 
@@ -72,7 +76,7 @@ def add(contract: Contract, work: Work) -> None:
     """Raises `Conflict` when the treatment or the subscription has an open contract."""
     values = {"clinic_id": work.clinic_id} | _row(contract)
     try:
-        sql(work).execute(insert(tables.contracts).values(values))
+        sql(work).execute(insert(tables.contracts), values)
     except IntegrityError as error:
         if "open_subscription" in str(error.orig):
             detail = "The subscription belongs to an open contract already."
@@ -82,8 +86,7 @@ def add(contract: Contract, work: Work) -> None:
 
 
 def save(contract: Contract, work: Work) -> None:
-    table = tables.contracts
-    sql(work).execute(update(table).where(table.c.id == contract.id).values(_row(contract)))
+    sql(work).execute(_SAVE, {"its_id": contract.id, **_row(contract)})
 
 
 def lock(contract_id: ContractId, work: Work, owner: CustomerId | None = None) -> Contract:
@@ -91,8 +94,7 @@ def lock(contract_id: ContractId, work: Work, owner: CustomerId | None = None) -
 
     Raises `NotFound`, also for somebody else's.
     """
-    query = select(*_CONTRACT).where(tables.contracts.c.id == contract_id).with_for_update()
-    row = sql(work).execute(query).one_or_none()
+    row = sql(work).execute(_LOCKED, {"id": contract_id}).one_or_none()
     if row is None or (owner is not None and row.customer_id != owner):
         raise NotFound("contract-not-found", "There is no such contract.")
     return read(row)

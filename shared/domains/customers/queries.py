@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from shared.domains.customers import store
 from shared.domains.customers.model import Customer
@@ -15,6 +15,13 @@ from shared.kernel.money import Money
 from shared.kernel.phi import Phi
 from shared.kernel.work import Work
 from shared.platform.unit_of_work import sql
+
+_VALUES = (
+    select(lifetime_values.c.amount, lifetime_values.c.currency)
+    .where(lifetime_values.c.customer_id == bindparam("id"))
+    .order_by(lifetime_values.c.currency)
+)
+_BY_ID = select(customers).where(customers.c.id == bindparam("id"))
 
 
 class CustomerView(Model):
@@ -46,8 +53,6 @@ class Contact:
 
 def view(customer: Customer, work: Work) -> CustomerView:
     """The customer with everything revealed: for their own eyes and the clinic's staff."""
-    values = lifetime_values.c
-    query = select(values.amount, values.currency).where(values.customer_id == customer.id)
     return CustomerView(
         id=customer.id,
         given_name=customer.given_name.reveal(),
@@ -59,7 +64,7 @@ def view(customer: Customer, work: Work) -> CustomerView:
         version=customer.version,
         lifetime_value=[
             Money(amount=row.amount, currency=row.currency)
-            for row in sql(work).execute(query.order_by(values.currency))
+            for row in sql(work).execute(_VALUES, {"id": customer.id})
         ],
     )
 
@@ -74,9 +79,7 @@ def of_uid(uid: str, work: Work) -> Customer:
 
 def contact(customer_id: CustomerId, work: Work) -> Contact | None:
     """How to reach a customer; None when there is no such customer in this clinic."""
-    row: Any = (
-        sql(work).execute(select(customers).where(customers.c.id == customer_id)).one_or_none()
-    )
+    row: Any = sql(work).execute(_BY_ID, {"id": customer_id}).one_or_none()
     if row is None:
         return None
     return Contact(

@@ -1,9 +1,11 @@
 """Reads of the notifications context."""
 
 from datetime import datetime
+from functools import cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import Select, bindparam, select, tuple_
 
 from shared.domains.notifications.commands import Preference
 from shared.domains.notifications.model import MessageStatus, Topic
@@ -42,6 +44,14 @@ class PreferenceList(Model):
 
 def of_customer(customer_id: CustomerId, limit: int, after: UUID | None, work: Work) -> MessageList:
     """At most `limit` messages to a customer after the message `after`."""
+    asked = {"owner": customer_id, "most": limit + 1, "after": after}
+    rows = sql(work).execute(_page(resumed=after is not None), asked).mappings()
+    found = [MessageView.model_validate(dict(row)) for row in rows]
+    return MessageList(messages=found[:limit], next=found[limit - 1].id if found[limit:] else None)
+
+
+@cache
+def _page(*, resumed: bool) -> Select[Any]:
     rows = messages.c
     query = select(
         rows.id,
@@ -51,19 +61,22 @@ def of_customer(customer_id: CustomerId, limit: int, after: UUID | None, work: W
         rows.status,
         rows.failure,
         rows.updated_at.label("at"),
-    ).where(rows.customer_id == customer_id)
-    if after is not None:
-        known = select(rows.created_at).where(rows.id == after)
-        last = sql(work).execute(known).scalar_one_or_none()
-        query = query.where(tuple_(rows.created_at, rows.id) < tuple_(last, after))
-    query = query.order_by(rows.created_at.desc(), rows.id.desc()).limit(limit + 1)
-    found = [MessageView.model_validate(dict(row)) for row in sql(work).execute(query).mappings()]
-    return MessageList(messages=found[:limit], next=found[limit - 1].id if found[limit:] else None)
+    ).where(rows.customer_id == bindparam("owner"))
+    if resumed:
+        last = messages.alias("last")
+        known = select(last.c.created_at, last.c.id).where(last.c.id == bindparam("after"))
+        query = query.where(tuple_(rows.created_at, rows.id) < known.scalar_subquery())
+    return query.order_by(rows.created_at.desc(), rows.id.desc()).limit(bindparam("most"))
+
+
+_PREFERENCES = (
+    select(preferences.c.topic, preferences.c.channel, preferences.c.wanted)
+    .where(preferences.c.customer_id == bindparam("owner"))
+    .order_by(preferences.c.topic, preferences.c.channel)
+)
 
 
 def preferences_of(customer_id: CustomerId, work: Work) -> PreferenceList:
     """What the customer chose so far."""
-    rows = preferences.c
-    query = select(rows.topic, rows.channel, rows.wanted).where(rows.customer_id == customer_id)
-    found = sql(work).execute(query.order_by(rows.topic, rows.channel)).mappings()
+    found = sql(work).execute(_PREFERENCES, {"owner": customer_id}).mappings()
     return PreferenceList(preferences=[Preference.model_validate(dict(row)) for row in found])

@@ -5,7 +5,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.domains.notifications.commands import Preference
@@ -18,18 +18,28 @@ from shared.platform import tables as platform
 from shared.platform.unit_of_work import clinics, sql
 
 _COLUMNS = [messages.c[field.name] for field in fields(Message)]
+_ADD = insert(messages).on_conflict_do_nothing().returning(messages.c.id)
+_LOCKED = select(*_COLUMNS).where(messages.c.id == bindparam("id")).with_for_update()
+_SAVE = update(messages).where(
+    messages.c.clinic_id == bindparam("its_clinic"), messages.c.id == bindparam("its_id")
+)
+_CHOSEN = select(preferences.c.topic, preferences.c.channel, preferences.c.wanted).where(
+    preferences.c.customer_id == bindparam("owner")
+)
+_STOPPED = select(suppressions.c.channel).where(
+    suppressions.c.stopped, suppressions.c.customer_id == bindparam("owner")
+)
+"""Made once: making a statement takes longer than sending it."""
 
 
 def add(message: Message, work: Work) -> bool:
     """Insert the message; False when there is one with its id."""
-    statement = insert(messages).values(**_values(message)).on_conflict_do_nothing()
-    return sql(work).execute(statement.returning(messages.c.id)).first() is not None
+    return sql(work).execute(_ADD, _values(message)).first() is not None
 
 
 def load(message_id: MessageId, work: Work) -> Message | None:
     """The message, locked until the transaction ends."""
-    query = select(*_COLUMNS).where(messages.c.id == message_id).with_for_update()
-    row = sql(work).execute(query).mappings().one_or_none()
+    row = sql(work).execute(_LOCKED, {"id": message_id}).mappings().one_or_none()
     return None if row is None else _message(dict(row))
 
 
@@ -53,17 +63,14 @@ def _message(row: dict[str, Any]) -> Message:
 def save(message: Message, work: Work) -> None:
     """Write the next version of a message that `load` locked."""
     values = _values(message)
-    key = messages.c.clinic_id == values.pop("clinic_id"), messages.c.id == values.pop("id")
-    sql(work).execute(update(messages).where(*key).values(**values))
+    key = {"its_clinic": values.pop("clinic_id"), "its_id": values.pop("id")}
+    sql(work).execute(_SAVE, key | values)
 
 
 def choices(customer_id: CustomerId, work: Work) -> Choices:
     """What the customer chose and stopped."""
-    chosen, stopped = preferences.c, suppressions.c
-    of_topics = select(chosen.topic, chosen.channel, chosen.wanted)
-    of_channels = select(stopped.channel).where(stopped.stopped)
-    wanted = sql(work).execute(of_topics.where(chosen.customer_id == customer_id))
-    ended = sql(work).execute(of_channels.where(stopped.customer_id == customer_id))
+    wanted = sql(work).execute(_CHOSEN, {"owner": customer_id})
+    ended = sql(work).execute(_STOPPED, {"owner": customer_id})
     return Choices(
         {(Topic(row.topic), Channel(row.channel)): row.wanted for row in wanted},
         frozenset(Channel(row.channel) for row in ended),
