@@ -290,7 +290,10 @@ def declined_for_good(customer_id: CustomerId, work: Work) -> list[Invoice]:
 
 
 def save_plan(planned: Invoice, work: Work) -> int:
-    """Store where an invoice is on the ladder; answers the row's new version."""
+    """Store where an invoice is on the ladder; answers the row's version.
+
+    It stays the same: nothing changes that is told or mirrored.
+    """
     statement = (
         update(invoices)
         .where(invoices.c.id == planned.id)
@@ -298,8 +301,6 @@ def save_plan(planned: Invoice, work: Work) -> int:
             safety_retry=planned.safety_retry,
             method_retry=planned.method_retry,
             exhausted_at=planned.exhausted_at,
-            version=invoices.c.version + 1,
-            updated_at=work.now,
         )
         .returning(invoices.c.version)
     )

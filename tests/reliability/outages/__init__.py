@@ -1,0 +1,4 @@
+"""An engine or a vendor is away for ten virtual minutes under load, or hangs.
+
+`python -m tests.reliability.outages [--target pubsub ...] [--seed N]`
+"""
