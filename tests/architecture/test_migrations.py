@@ -1,17 +1,17 @@
 """Migrations hold nobody up, and are made so that code of yesterday and tomorrow runs with them."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent, indent
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy.engine import make_url
 
 from shared.platform import migrations
+from tests import scratch
 from tests.architecture.migration_rules import SQUAWK, Recorder, broken, recording
 from tests.conftest import House
+from tests.reliability.schema_change.proof import VERSIONS as SAMPLE
 
 pytestmark = pytest.mark.skipif(not SQUAWK.exists(), reason="squawk-cli is not installed")
 
@@ -20,32 +20,26 @@ Upgrade = Callable[[Path], Recorder]
 
 @pytest.fixture(scope="module")
 def ours(_house: House) -> Iterator[tuple[str, Recorder]]:
-    """A database with our own migrations, on the house's server; and what they sent."""
-    name = f"migrated_{os.getpid()}"
-    _house.rows(f"CREATE DATABASE {name}")
-    yield name, _upgrade(_house, name)
-    _house.rows(f"DROP DATABASE {name} WITH (FORCE)")
+    """A database with our own migrations; and what they sent."""
+    with scratch.database(_house, "migrated") as url:
+        yield url, _upgrade(url)
 
 
 @pytest.fixture
 def upgrade(_house: House, ours: tuple[str, Recorder]) -> Iterator[Upgrade]:
     """Runs ours and a folder of further migrations, on a new database; says what was sent."""
-    template, already = ours
-    name = f"{template}_more"
-    _house.rows(f"CREATE DATABASE {name} TEMPLATE {template}")
+    like, already = ours
 
     def run(folder: Path) -> Recorder:
-        more = _upgrade(_house, name, folder)
-        return Recorder(already.revisions | more.revisions)
+        return Recorder(already.revisions | _upgrade(url, folder).revisions)
 
-    yield run
-    _house.rows(f"DROP DATABASE {name} WITH (FORCE)")
+    with scratch.database(_house, "migrated_more", like) as url:
+        yield run
 
 
-def _upgrade(house: House, database: str, *more: Path) -> Recorder:
-    url = make_url(house.cloud.admin_url).set(database=database)
+def _upgrade(url: str, *more: Path) -> Recorder:
     with recording() as recorder:
-        migrations.upgrade("head", *more, url=url.render_as_string(hide_password=False))
+        migrations.upgrade("head", *more, url=url)
     return recorder
 
 
@@ -72,6 +66,12 @@ def test_every_migration_keeps_the_rules(ours: tuple[str, Recorder]) -> None:
     _, recorder = ours
     assert len(recorder.revisions) == len(list(migrations.VERSIONS.glob("0*.py")))
     assert judged(recorder) == {}
+
+
+def test_the_change_that_is_proven_under_load_keeps_the_rules(upgrade: Upgrade) -> None:
+    recorder = upgrade(SAMPLE)
+    assert {"9001", "9005"} <= recorder.revisions.keys()
+    assert judged(recorder, SAMPLE) == {}
 
 
 def written(folder: Path, body: str, **declared: str) -> Path:

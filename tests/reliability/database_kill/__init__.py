@@ -1,0 +1,1 @@
+"""PostgreSQL is killed under load: what was acknowledged is there, and work goes on by itself."""
