@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from sqlalchemy import Row, text
+from sqlalchemy import Connection, Row, text
 from sqlalchemy.dialects.postgresql import insert
 
 from shared.platform import postgres, tables
@@ -57,6 +57,7 @@ def _storable(text: str) -> str:
 
 
 _READ = "SELECT id, function, handler, path, reason, attributes, body, created_at"
+_COUNT = text("SELECT count(*) FROM platform.dead_letters WHERE replayed_at IS NULL")
 _FIND = text(f"{_READ} FROM platform.dead_letters WHERE id = :id AND function = :function")
 _WAITING = text(f"""
 {_READ} FROM platform.dead_letters
@@ -92,10 +93,9 @@ def waiting(
         return [_letter(row) for row in opened.connection.execute(_WAITING, wanted)]
 
 
-def count() -> int:
+def count(connection: Connection) -> int:
     """How many letters wait, of all functions."""
-    query = "SELECT count(*) FROM platform.dead_letters WHERE replayed_at IS NULL"
-    return int(postgres.read_once(query)[0][0])
+    return int(connection.execute(_COUNT).scalar_one())
 
 
 def _letter(row: Row[Any]) -> DeadLetter:

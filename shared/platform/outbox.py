@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from shared.kernel import clock
 from shared.kernel.errors import VendorUnavailable
@@ -25,6 +25,7 @@ from shared.platform.steps import Step, taking
 from shared.platform.telemetry import traces
 
 LEASE = timedelta(seconds=30)
+_BACKLOG = text("SELECT count(*), min(created_at) FROM platform.outbox WHERE sent_at IS NULL")
 BATCH = 500
 
 
@@ -239,10 +240,9 @@ def _origins(letters: Sequence[Letter]) -> list[traces.Context]:
     return [one for one in found if one is not None and one.trace_id != here.trace_id]
 
 
-def backlog() -> tuple[int, datetime | None]:
+def backlog(connection: Connection) -> tuple[int, datetime | None]:
     """How many events are unsent, and when the oldest of them happened."""
-    query = "SELECT count(*), min(created_at) FROM platform.outbox WHERE sent_at IS NULL"
-    ((unsent, oldest),) = postgres.read_once(query)
+    unsent, oldest = connection.execute(_BACKLOG).one()
     return unsent, oldest
 
 

@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from shared.kernel import clock
 from shared.kernel.ids import ClinicId
-from shared.kernel.work import Effect, Idle
+from shared.kernel.work import Effect, Idle, Work
 from shared.platform import dead_letters, outbox
 from shared.platform.database_errors import Undone
 from shared.platform.postgres import Opening
 from shared.platform.pubsub import PubSubPublisher
 from shared.platform.telemetry import log, metrics
-from shared.platform.unit_of_work import PLAIN, Cause, Transaction, subjects, transaction
+from shared.platform.unit_of_work import PLAIN, Cause, Transaction, sql, subjects, transaction
 
 _publisher = PubSubPublisher()
 R = TypeVar("R")
@@ -55,15 +54,12 @@ def carried_out(
         return do(work)
 
 
-def waiting() -> bool:
-    """Whether events are still to be published: Pub/Sub refused them, or somebody has them.
-
-    Measures on the way how much is behind, and for how long.
-    """
-    unsent, oldest = outbox.backlog()
+def _behind(work: Work) -> bool:
+    """Whether events are still to be published; how many and how old is measured on the way."""
+    unsent, oldest = outbox.backlog(sql(work))
     metrics.OUTBOX_UNSENT.set(unsent)
-    metrics.OUTBOX_AGE.set((clock.now() - oldest).total_seconds() if oldest else 0)
-    metrics.DEAD_LETTERS_WAITING.set(dead_letters.count())
+    metrics.OUTBOX_AGE.set((work.now - oldest).total_seconds() if oldest else 0)
+    metrics.DEAD_LETTERS_WAITING.set(dead_letters.count(sql(work)))
     return unsent > 0
 
 
@@ -73,8 +69,8 @@ def publisher() -> PubSubPublisher:
 
 
 relaying: Effect[bool, int] = Effect(
-    prepare=lambda _, __: True,
+    prepare=lambda _, work: _behind(work) or None,
     call=lambda _, publisher, __: outbox.drain(publisher),
-    record=lambda _, __, ___: None if waiting() else Idle(),
+    record=lambda _, __, work: None if _behind(work) else Idle(),
 )
 """For `Agent.polls`: what is unsent is published outside any transaction."""

@@ -94,11 +94,7 @@ def of_anything(error: Exception) -> Response:
     if parking.passes(error):
         log.warning("will_retry", error=type(error).__name__)
         return try_again()
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else ""
-    log.error("unhandled", error=type(error).__name__, place=place)
+    log.error("unhandled", failure=error)
     return problem(500, "internal", "The failure was recorded; try again later.")
 
 

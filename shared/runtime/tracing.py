@@ -4,6 +4,7 @@ Names and attributes follow OpenTelemetry's semantic conventions: routes as temp
 path that was asked for. https://opentelemetry.io/docs/specs/semconv/http/http-spans/.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -18,6 +19,7 @@ from shared.platform.telemetry.traces import Kind, Span
 from shared.runtime.messages import Push
 
 R = TypeVar("R", bound=Response)
+_ID = re.compile(r"[\w.:@+-]{1,200}", re.ASCII)
 _UNTRACED = {"/healthz"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _TRIGGERS = {"events", "timers", "crons", "parked", "dead-letters"}
@@ -113,15 +115,24 @@ def consuming(push: Push, handlers: Sequence[str]) -> Iterator[Span]:
 def _describe(span: Span, push: Push, handlers: Sequence[str]) -> None:
     attributes = push.attributes
     span.follow(traces.read(attributes.get("traceparent")))
-    span.request.correlation_id = attributes.get("correlationid", "")
-    span.name = " ".join([attributes.get("ce-type", ""), *handlers[: len(handlers) == 1]])
+    span.request.correlation_id = _word(attributes.get("correlationid", ""))
+    if not span.recorded:
+        return
+    # Only a declared type is a name: nobody knows what else a message may call itself.
+    known = attributes.get("ce-type", "") if handlers else "unknown"
+    span.name = " ".join([known, *handlers[: len(handlers) == 1]])
     span.attributes |= {
         "messaging.system": "gcp_pubsub",
         "messaging.operation.type": "process",
-        "messaging.message.id": push.message_id,
-        "cloudevents.event_id": attributes.get("ce-id", ""),
+        "messaging.message.id": _word(push.message_id),
+        "cloudevents.event_id": _word(attributes.get("ce-id", "")),
         "clinicloop.attempt": push.attempt,
     }
+
+
+def _word(text: str) -> str:
+    """An id that came with a message, if it looks like one."""
+    return text if _ID.fullmatch(text) else ""
 
 
 def handling(handler: str, handlers: int) -> AbstractContextManager[object]:

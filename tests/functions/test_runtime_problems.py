@@ -28,7 +28,7 @@ def problem(answer: TestResponse) -> dict[str, Any]:
     return body
 
 
-def failing(house: House, error: Exception) -> TestResponse:
+def failing(house: House, error: Exception, **headers: str) -> TestResponse:
     """The answer of a function in which this error happens."""
     agent = Agent("probe")
 
@@ -37,7 +37,7 @@ def failing(house: House, error: Exception) -> TestResponse:
         raise error
 
     house.serve(agent)
-    return house.cron("probe", "probe_fails")
+    return house.trigger("probe", "/crons/probe_fails", "scheduler", b"", **headers)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,29 @@ def test_an_unexpected_error_says_nothing_of_itself(
     entry = json.loads(line)
     assert (entry["message"], entry["error"]) == ("unhandled", "ValueError")
     assert "Ada" not in line
+
+
+def test_an_unexpected_error_is_reported_by_type_and_place(
+    house: House, logged: Callable[[], str]
+) -> None:
+    failing(house, ValueError("Ada Example"))
+    entry = json.loads(logged())
+    assert entry["@type"].endswith("ReportedErrorEvent")
+    assert entry["serviceContext"]["service"] == entry["function"]
+    first, *frames, last = entry["stack_trace"].splitlines()
+    assert (first, last) == ("Traceback (most recent call last):", "ValueError")
+    assert f'"{__file__}"' in frames[-1]
+
+
+def test_a_line_names_the_trace_of_its_request(house: House, logged: Callable[[], str]) -> None:
+    trace, caller = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    failing(house, ValueError("x"), traceparent=f"00-{trace}-{caller}-01")
+    entry = json.loads(logged())
+    project = house.cloud.env["GOOGLE_CLOUD_PROJECT"]
+    assert entry["logging.googleapis.com/trace"] == f"projects/{project}/traces/{trace}"
+    assert entry["logging.googleapis.com/trace_sampled"] is True
+    assert len(entry["logging.googleapis.com/spanId"]) == 16
+    assert entry["logging.googleapis.com/spanId"] != caller
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ class Exporter:
             "service.version": os.environ.get("K_REVISION", ""),
             "service.instance.id": _instance(),
             "gcp.project_id": os.environ.get("GOOGLE_CLOUD_PROJECT", ""),
+            "cloud.region": os.environ.get("GOOGLE_CLOUD_LOCATION", ""),
         }
         return {name: value for name, value in values.items() if value}
 

@@ -1,11 +1,13 @@
 """Structured logs: one JSON object a line, in Cloud Logging's field names.
 
 A line written within a request names its trace, its function and what it is part of. structlog
-is imported when something is first logged, not when a function starts.
+is imported when something is first logged, not when a function starts. `failure=error` reports an
+unexpected error by its type and place.
 """
 
 import os
 import sys
+import traceback
 from collections.abc import MutableMapping
 from functools import cache
 from typing import Any
@@ -15,16 +17,43 @@ from shared.platform.telemetry import traces
 _SEVERITY = {"warning": "WARNING", "error": "ERROR", "critical": "CRITICAL", "debug": "DEBUG"}
 _SAFE = (str, int, float, bool, type(None))
 _LONGEST = 300
+_FRAMES = 20
+_REPORTED = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
 
 
 def _cloud_logging(_: Any, method: str, entry: MutableMapping[str, Any]) -> dict[str, Any]:
     """Rename to Cloud Logging's fields; keep plain values only, on one line."""
     fields: dict[str, Any] = {"severity": _SEVERITY.get(method, "INFO")}
     fields["message"] = entry.pop("event", "")
+    if isinstance(failure := entry.pop("failure", None), BaseException):
+        fields |= _report(failure)
     for name, value in entry.items():
         shown = value if isinstance(value, _SAFE) else type(value).__name__
         fields[name] = _line(shown) if isinstance(shown, str) else shown
     return fields | _place()
+
+
+def _report(failure: BaseException) -> dict[str, Any]:
+    """What lets Error Reporting group failures: the type and the way there, but no value.
+
+    Source: https://cloud.google.com/error-reporting/docs/formatting-error-messages.
+    """
+    frames = traceback.extract_tb(failure.__traceback__, limit=-_FRAMES)
+    way = [f'  File "{one.filename}", line {one.lineno}, in {one.name}' for one in frames]
+    kind = type(failure).__name__
+    service = os.environ.get("K_SERVICE") or _function()
+    return {
+        "@type": _REPORTED,
+        "error": kind,
+        "place": f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "",
+        "stack_trace": "\n".join(["Traceback (most recent call last):", *way, kind]),
+        "serviceContext": {"service": service, "version": os.environ.get("K_REVISION", "")},
+    }
+
+
+def _function() -> str:
+    span = traces.current()
+    return span.request.function if span is not None else ""
 
 
 def _line(text: str) -> str:
