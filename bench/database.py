@@ -14,6 +14,8 @@ from sqlalchemy.engine import make_url
 
 from emulators.postgres import Postgres
 
+PROJECT = "clinicloop-bench"
+
 
 class Database:
     """A throwaway PostgreSQL; `run` is the owner's connection."""
@@ -44,7 +46,7 @@ def database() -> Iterator[Database]:
             os.environ |= {
                 "DATABASE_ADMIN_URL": postgres.url,
                 "DATABASE_URL": login,
-                "GOOGLE_CLOUD_PROJECT": "clinicloop-bench",
+                "GOOGLE_CLOUD_PROJECT": PROJECT,
             }
             subprocess.run(
                 [sys.executable, "-m", "shared.platform.migrations"], check=True, env=os.environ

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 
+from bench.database import PROJECT
 from emulators.parts import PARTS
 from tests.emulators.official import NotInstalled, official
 
-PROJECT = "clinicloop-bench"
 VARIABLES = {"pubsub": "PUBSUB_EMULATOR_HOST", "firestore": "FIRESTORE_EMULATOR_HOST"}
 WHOLE_CLOUD = ("--only", ",".join(PARTS))
 _READY_SECONDS = 60

@@ -16,7 +16,8 @@ from google.api_core.exceptions import Aborted
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore
 
-from bench.emulated import PROJECT, local_engine, official_engine, reached_at
+from bench.database import PROJECT
+from bench.emulated import local_engine, official_engine, reached_at
 from bench.kit import Result, compare
 
 INCREMENTS = 12

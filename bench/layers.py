@@ -9,18 +9,18 @@ server before. CPU time of the server's processes is less disturbed by others th
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
-from uuid import uuid4
 
 from bench import peers
-from bench.driver import Call, Taken, driven, taken
+from bench.driver import Taken
 from bench.emulated import local_engine, topic
 from bench.kit import Result, Row, expect, interleaved
+from bench.portal_calls import registered
 from bench.pushes import Ground, ground
 from bench.served import Served, served
 from bench.servers.otlp import Receiver, receiver
 from bench.telemetry_overhead import OFF, traced
-from bench.trips import round_trips
 
 PUSHES = 500
 CALLS = 500
@@ -118,87 +118,42 @@ def _pushes(field: Ground, spans: Receiver) -> Result:
         ]
         rungs = []
         for layer, starting in servers:
-            rungs.append(Rung(layer, _handling(field, stack.enter_context(starting))))
-        traced_one = stack.enter_context(field.ours(spans.environment))
+            rungs.append(Rung(layer, partial(field.handled, stack.enter_context(starting), PUSHES)))
+        on = stack.enter_context(field.ours(spans.environment))
         emitting = stack.enter_context(field.ours(publishing, "emitting"))
 
         def emitted() -> Taken:
-            found = traced(field, emitting, spans, PUSHES)
+            found = traced(emitting, spans, PUSHES, partial(field.handled, emitting, PUSHES))
             sent = field.db.run("SELECT count(*) FROM platform.outbox WHERE sent_at IS NOT NULL")
             expect("events published", sent[0][0], PUSHES)
             return found
 
-        rungs.append(Rung(TELEMETRY, lambda: traced(field, traced_one, spans, PUSHES)))
+        handling = partial(field.handled, on, PUSHES)
+        rungs.append(Rung(TELEMETRY, partial(traced, on, spans, PUSHES, handling)))
         rungs.append(Rung(EMITTING, emitted))
         return ladder("layers_of_a_push", TELEMETRY, rungs, {})
 
 
-def _handling(field: Ground, server: Served) -> Callable[[], Taken]:
-    return lambda: field.handled(server, PUSHES)
-
-
 def _portal_calls(field: Ground, spans: Receiver) -> Result:
-    clinic, uid = str(uuid4()), "bench-patient"
-    call = _registered(field, clinic, uid)
-
-    def rung(name: str) -> AbstractContextManager[Served]:
-        return served("bench.servers.portal_ladder:app", {**field.environment, "RUNG": name, **OFF})
-
-    def ours(more: Mapping[str, str]) -> AbstractContextManager[Served]:
-        return served("functions.portal_api.main:app", {**field.environment, **more})
-
-    bodies = [b""] * CALLS
-    trips = {"ours": round_trips(ours, lambda server: driven(server.url, call, [b""]))}
+    calls = registered(field)
+    trips = {"ours": calls.round_trips(calls.ours)}
+    if peers.present():
+        trips["by hand"] = calls.round_trips(calls.by_hand)
     with ExitStack() as stack:
         servers = [
-            *([(BY_HAND, _by_hand())] if peers.present() else []),
-            (CONNECTIONS, rung("connections")),
-            ("SQLAlchemy Core", rung("core")),
-            ("the caller's token, permission", rung("verified")),
-            ("unit of work, domain's view", rung("worked")),
-            (API, ours(OFF)),
+            *([(BY_HAND, calls.by_hand())] if peers.present() else []),
+            (CONNECTIONS, calls.rung("connections")),
+            ("SQLAlchemy Core", calls.rung("once")),
+            ("statements made by every call", calls.rung("core")),
+            ("the caller's token, permission", calls.rung("verified")),
+            ("unit of work, domain's view", calls.rung("worked")),
+            (API, calls.ours(OFF)),
         ]
         rungs = []
         for layer, starting in servers:
-            server = stack.enter_context(starting)
-            rungs.append(Rung(layer, _calling(server, call, bodies)))
-        on = stack.enter_context(ours(spans.environment))
-
-        def with_telemetry() -> Taken:
-            spans.forget()
-            before = on.cpu_seconds()
-            found = taken(on, call, bodies)
-            expect("requests with a span", spans.awaited(CALLS)["requests"], CALLS)
-            return Taken(found.rate, (on.cpu_seconds() - before) / CALLS * 1e6)
-
-        rungs.append(Rung(TELEMETRY, with_telemetry))
+            rungs.append(Rung(layer, partial(calls.taken, stack.enter_context(starting), CALLS)))
+        on = stack.enter_context(calls.ours(spans.environment))
+        answering = partial(calls.taken, on, CALLS)
+        rungs.append(Rung(TELEMETRY, partial(traced, on, spans, CALLS, answering)))
         notes: dict[str, object] = {"round trips to Postgres for a call": trips}
         return ladder("layers_of_a_portal_call", TELEMETRY, rungs, notes)
-
-
-def _calling(server: Served, call: Call, bodies: list[bytes]) -> Callable[[], Taken]:
-    return lambda: taken(server, call, bodies)
-
-
-def _by_hand() -> AbstractContextManager[Served]:
-    return served("handwritten:app", {}, peers.interpreter())
-
-
-def _registered(field: Ground, clinic: str, uid: str) -> Call:
-    """Somebody with a lifetime value, and the call that reads their record as themselves."""
-    customer = str(uuid4())
-    field.db.run(
-        "INSERT INTO customers.customers (clinic_id, id, uid, given_name, family_name, email, "
-        "locale, time_zone, version, created_at, updated_at) VALUES (CAST(:clinic AS uuid), "
-        "CAST(:id AS uuid), :uid, 'Ada', 'Byron', 'ada@example.com', 'en', 'UTC', 1, now(), now())",
-        clinic=clinic, id=customer, uid=uid,
-    )  # fmt: skip
-    field.db.run(
-        "INSERT INTO customers.lifetime_values (clinic_id, customer_id, currency, amount) "
-        "VALUES (CAST(:clinic AS uuid), CAST(:id AS uuid), 'USD', 12500)",
-        clinic=clinic, id=customer,
-    )  # fmt: skip
-    project = "clinicloop-bench"
-    claims = {"iss": f"https://securetoken.google.com/{project}", "aud": project, "sub": uid}
-    headers = {"Authorization": f"Bearer {field.issuer.sign(claims)}", "X-Uid": uid}
-    return Call("GET", f"/v1/clinics/{clinic}/customers/me", headers, said=customer.encode())

@@ -12,7 +12,8 @@ import psutil
 from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.cloud.pubsub_v1.types import BatchSettings
 
-from bench.emulated import PROJECT, VARIABLES, local_cloud, reached_at
+from bench.database import PROJECT
+from bench.emulated import VARIABLES, local_cloud, reached_at
 from bench.kit import Result
 
 MESSAGES = 1_000_000

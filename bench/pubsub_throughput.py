@@ -15,7 +15,8 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.cloud.pubsub_v1.subscriber.message import Message
 from google.cloud.pubsub_v1.types import BatchSettings
 
-from bench.emulated import PROJECT, local_engine, official_engine, reached_at
+from bench.database import PROJECT
+from bench.emulated import local_engine, official_engine, reached_at
 from bench.kit import Result, compare
 from bench.servers.sink import Sink, sink
 

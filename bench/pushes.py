@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from bench import peers
-from bench.database import Database, database
+from bench.database import PROJECT, Database, database
 from bench.driver import Call, Taken, driven, taken
 from bench.kit import expect
 from bench.served import FRAMEWORK, Served, program, served
@@ -27,7 +27,7 @@ from emulators.tokens import TokenIssuer
 
 COUNTERS = 500
 """A row for each push that is under way at the same time, and more: none waits for another's."""
-_SENDER = "pubsub-invoker@clinicloop-bench.iam.gserviceaccount.com"
+_SENDER = f"pubsub-invoker@{PROJECT}.iam.gserviceaccount.com"
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 Every push that is handled with telemetry on has to arrive there as a span of a request.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 
 from bench.driver import Taken
 from bench.kit import Result, compare, expect
-from bench.pushes import Ground, ground
+from bench.pushes import ground
 from bench.served import Served
 from bench.servers.otlp import Receiver, receiver, telemetry_wanted
 
@@ -17,16 +18,16 @@ LIMIT = 0.9
 OFF = {"OTEL_SDK_DISABLED": "true"}
 
 
-def traced(field: Ground, server: Served, spans: Receiver, pushes: int) -> Taken:
-    """Have `server` handle that many pushes, and wait until all their spans are there."""
+def traced(server: Served, spans: Receiver, requests: int, take: Callable[[], Taken]) -> Taken:
+    """Have `server` answer that many requests by `take`, and wait until all have their spans."""
     if not telemetry_wanted():
-        return field.handled(server, pushes)
+        return take()
     spans.forget()
     before = server.cpu_seconds()
-    found = field.handled(server, pushes)
-    expect("requests with a span", spans.awaited(pushes)["requests"], pushes)
+    found = take()
+    expect("requests with a span", spans.awaited(requests)["requests"], requests)
     # What is exported after the last answer belongs to the cost, too.
-    return Taken(found.rate, (server.cpu_seconds() - before) / pushes * 1e6)
+    return Taken(found.rate, (server.cpu_seconds() - before) / requests * 1e6)
 
 
 def run() -> Iterator[Result]:
@@ -42,7 +43,7 @@ def run() -> Iterator[Result]:
     ):
 
         def with_telemetry() -> float:
-            found = traced(field, on, spans, PUSHES)
+            found = traced(on, spans, PUSHES, partial(field.handled, on, PUSHES))
             on_cpu.append(found.cpu_us)
             return found.rate
 
