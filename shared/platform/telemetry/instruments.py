@@ -8,7 +8,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from typing import Any
 
 from shared.platform.telemetry import export
 
@@ -22,19 +22,20 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
 LAGS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 3600.0, 86400.0)
 
 
-@dataclass(eq=False)
 class Instrument:
-    """`unit` is UCUM's; `attributes` are the names of what is told apart."""
+    """`unit` is UCUM's; `attributes` are the names of what is told apart; an alert looks for it."""
 
-    name: str
-    unit: str
-    description: str
-    attributes: tuple[str, ...] = ()
-    alert: str = ""
-    """What an alert looks for."""
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        name: str,
+        unit: str,
+        description: str,
+        attributes: tuple[str, ...] = (),
+        alert: str = "",
+    ) -> None:
+        self.name, self.unit, self.description = name, unit, description
+        self.attributes, self.alert = attributes, alert
+        self._lock = threading.Lock()
         DECLARED.append(self)
 
 
@@ -42,11 +43,12 @@ DECLARED: list[Instrument] = []
 """All instruments, in the order of their declaration."""
 
 
-@dataclass(eq=False)
 class Counter(Instrument):
     """Only goes up."""
 
-    totals: dict[Values, float] = field(default_factory=dict)
+    def __init__(self, *description: Any, **more: Any) -> None:
+        super().__init__(*description, **more)
+        self.totals: dict[Values, float] = {}
 
     def add(self, amount: float, *values: str | int) -> None:
         if export.on():
@@ -54,16 +56,17 @@ class Counter(Instrument):
                 self.totals[values] = self.totals.get(values, 0) + amount
 
 
-@dataclass(eq=False)
 class Gauge(Instrument):
     """Stands at a value, which was set lately or which `read` answers.
 
     Where it `adds_up`, the processes' values make one sum (OpenTelemetry's UpDownCounter).
     """
 
-    adds_up: bool = False
-    latest: dict[Values, tuple[float, float]] = field(default_factory=dict)
-    read: Callable[[], Reading] | None = None
+    def __init__(self, *description: Any, adds_up: bool = False, **more: Any) -> None:
+        super().__init__(*description, **more)
+        self.adds_up = adds_up
+        self.latest: dict[Values, tuple[float, float]] = {}
+        self.read: Callable[[], Reading] | None = None
 
     def set(self, value: float, *values: str | int) -> None:
         if export.on():
@@ -80,21 +83,23 @@ class Gauge(Instrument):
         return [one for one in found if now - one[1] < STALE]
 
 
-@dataclass
 class Distribution:
     """What a histogram knows of one set of attributes; `counts` has one more than the bounds."""
 
-    counts: list[int]
-    count: int = 0
-    sum: float = 0.0
+    __slots__ = ("count", "counts", "sum")
+
+    def __init__(self, buckets: int) -> None:
+        self.counts = [0] * buckets
+        self.count, self.sum = 0, 0.0
 
 
-@dataclass(eq=False)
 class Histogram(Instrument):
     """How values spread over `bounds`, each the upper end of a bucket."""
 
-    bounds: tuple[float, ...] = SECONDS
-    spread: dict[Values, Distribution] = field(default_factory=dict)
+    def __init__(self, *description: Any, bounds: tuple[float, ...] = SECONDS, **more: Any) -> None:
+        super().__init__(*description, **more)
+        self.bounds = bounds
+        self.spread: dict[Values, Distribution] = {}
 
     def record(self, value: float, *values: str | int) -> None:
         if not export.on():
@@ -102,7 +107,7 @@ class Histogram(Instrument):
         with self._lock:
             known = self.spread.get(values)
             if known is None:
-                known = self.spread[values] = Distribution([0] * (len(self.bounds) + 1))
+                known = self.spread[values] = Distribution(len(self.bounds) + 1)
             known.counts[bisect_left(self.bounds, value)] += 1
             known.count += 1
             known.sum += value

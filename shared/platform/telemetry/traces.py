@@ -7,12 +7,11 @@ nothing is exported, a request still has ids, for its log lines and for the even
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from enum import IntEnum
 from random import getrandbits
 from time import time_ns
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from shared.platform.telemetry import export
 
@@ -30,16 +29,17 @@ class Kind(IntEnum):
     CONSUMER = 5
 
 
-@dataclass(slots=True)
 class Request:
     """What every span and log line of a request shares."""
 
-    function: str
-    correlation_id: str = ""
+    __slots__ = ("correlation_id", "function")
+
+    def __init__(self, function: str) -> None:
+        self.function = function
+        self.correlation_id = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """A span as others know it."""
 
     trace_id: int
