@@ -75,7 +75,7 @@ def _points(metric: Any) -> Iterator[tuple[Key, Row]]:
 def _merged(one: Row, other: Row) -> Row:
     """What two processes' points say together."""
     newer = max(one, other, key=lambda row: int(row["at"]))
-    if one["kind"] == "gauge":
+    if one["kind"] == "gauge" or one.get("bounds") != other.get("bounds"):
         return dict(newer)
     if one["kind"] == "sum":
         return newer | {"value": one["value"] + other["value"]}

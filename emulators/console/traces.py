@@ -30,6 +30,7 @@ class Trace:
 
     id: str
     spans: list[tuple[str, Any]] = field(default_factory=list)
+    _summary: Row = field(default_factory=dict)
 
     @property
     def first(self) -> Any:
@@ -54,7 +55,12 @@ class Trace:
         return {str(value) for value in found if value}
 
     def summary(self) -> Row:
-        """One row of the list."""
+        """One row of the list; made anew when spans have come since."""
+        if self._summary.get("spans") != len(self.spans):
+            self._summary = self._summarised()
+        return self._summary
+
+    def _summarised(self) -> Row:
         return {
             "id": self.id,
             "name": self.first.name,
@@ -112,12 +118,13 @@ class Traces:
         for trace in reversed(self._traces.values()):
             if len(found) >= most:
                 break
+            summary = trace.summary()
             if (
-                (not correlation or correlation in trace.correlations)
+                (not correlation or correlation in summary["correlations"])
                 and (not name or any(name in span.name for _, span in trace.spans))
-                and trace.milliseconds >= milliseconds
+                and summary["milliseconds"] >= milliseconds
             ):
-                found.append(trace.summary())
+                found.append(summary)
         return found
 
     def find(self, trace_id: str) -> Row | None:
