@@ -114,7 +114,8 @@ class Stage:
         """Take note of the events since the last time."""
         seen = self.told[-1]["seq"] if self.told else 0
         self.told += self.rows(
-            "SELECT seq, ordering_key AS subject, type, created_at, payload::jsonb AS payload "
+            "SELECT seq, id, topic, ordering_key AS subject, type, created_at, "
+            "payload::jsonb AS payload "
             "FROM platform.outbox WHERE seq > :seen ORDER BY seq",
             seen=seen,
         )
@@ -127,6 +128,14 @@ class Stage:
         """All objects of a kind at Chargebee, by id."""
         tables: dict[str, dict[str, Any]] = self._engine("chargebee").objects(kind)
         return dict(tables)
+
+    def delivered(self) -> set[tuple[str, str]]:
+        """Which subscriptions acknowledged which events, by their names and ids."""
+        return {
+            (delivery.subscription, delivery.attributes.get("ce-id", ""))
+            for delivery in self._engine("pubsub").deliveries()
+            if delivery.outcome == "acked"
+        }
 
     def sent(self, vendor: str) -> list[Any]:
         """Everything a vendor was told, oldest first."""

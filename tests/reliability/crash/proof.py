@@ -16,8 +16,9 @@ from emulators.fail_points import Action, FailPoints
 from emulators.running import running
 from shared.platform.steps import Step
 from tests.journeys.street import Street
+from tests.reliability.crash import promises
 from tests.reliability.crash.portal import PatientPortal
-from tests.reliability.crash.promises import Things, things
+from tests.reliability.crash.promises import Things
 from tests.reliability.crash.traffic import Town
 
 POINTS = tuple(f"{step}:{side}" for step in Step for side in ("before", "after"))
@@ -77,8 +78,8 @@ def prove(seed: int, points: Sequence[str] = POINTS) -> Verdict:
         killed=troubled.killed,
         reached=troubled.reached,
         compared=calm.true,
-        lost={promise: calm.true[promise] - troubled.true[promise] for promise in calm.true},
-        doubled={promise: troubled.true[promise] - calm.true[promise] for promise in calm.true},
+        lost=promises.lost(calm.true, troubled.true),
+        doubled=promises.doubled(calm.true, troubled.true),
         seconds=time.monotonic() - began,
     )
 
@@ -104,7 +105,7 @@ def _live(seed: int, passing: Mapping[str, int]) -> Life:
                 Town(Street(stage), seed, insist).live()
                 points.disarm()
                 killed = tuple(fired.point for fired in points.fired())
-                return Life(things(stage), points.reached(), killed)
+                return Life(promises.things(stage), points.reached(), killed)
             finally:
                 stage.close()
 
