@@ -86,6 +86,7 @@ class Payment(Model):
     txn_id: VendorId
     txn_status: str
     txn_date: datetime
+    txn_amount: Amount | None = None
 
 
 class InvoiceReport(_Report):

@@ -9,6 +9,7 @@ from shared.domains.billing import model, store
 from shared.domains.billing.commands import (
     CustomerReport,
     InvoiceReport,
+    Payment,
     Reports,
     Stray,
     SubscriptionReport,
@@ -108,14 +109,21 @@ def _facts(
     }
     due = Money(amount=report.amount_due, currency=report.currency_code)
     yield InvoiceChanged(**of, status=report.status)
-    for attempt, decline in enumerate(reasons, 1):
+    for attempt, (failed, decline) in enumerate(zip(report.failures, reasons, strict=True), 1):
         if attempt > saved.attempts_before:
-            yield InvoicePaymentFailed(**of, amount=due, attempt=attempt, decline=decline)
+            tried = _tried(failed, due)
+            yield InvoicePaymentFailed(**of, amount=tried, attempt=attempt, decline=decline)
     if report.status is InvoiceStatus.PAID and not saved.paid_told_before:
         paid = Money(amount=report.amount_paid, currency=report.currency_code)
         yield InvoicePaid(**of, amount=paid)
     if report.dunning_status is Dunning.EXHAUSTED and not saved.exhausted_before:
         yield InvoiceDunningExhausted(**of, amount=due)
+
+
+def _tried(failed: Payment, due: Money) -> Money:
+    """What an attempt was to collect: of a report that comes late, less may be due by now."""
+    amount = due.amount if failed.txn_amount is None else failed.txn_amount
+    return Money(amount=amount, currency=due.currency)
 
 
 # Taking over many, each in its clinic

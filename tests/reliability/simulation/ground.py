@@ -33,6 +33,7 @@ from shared.platform.telemetry import log
 from shared.runtime import wiring
 from shared.runtime.agent import Agent
 from tests.reliability.simulation import task as tasks
+from tests.reliability.simulation.witness import witness
 
 PROJECT = "clinicloop-simulation"
 OPENS = datetime(2026, 1, 5, 4, tzinfo=UTC)
@@ -170,7 +171,7 @@ def ground() -> Iterator[Ground]:
         stack.callback(engine.dispose)
         stack.enter_context(patch.object(postgres, "engine", lambda: engine))
         stack.enter_context(_silent())
-        agents = wiring.agents(wiring.modules())
+        agents = wiring.agents(wiring.modules()) | {"witness": witness()}
         yield Ground(opened, agents, issuer, webhook_key)
 
 
@@ -200,7 +201,9 @@ def _environment(certificates: Path, key: ec.EllipticCurvePrivateKey) -> dict[st
 
 
 def _engine(url: str) -> sqlalchemy.Engine:
-    """As many sessions as threads; a thread's task knows the backend of its session."""
+    """As many sessions as threads; a thread is known by its backend, and every statement is a
+    point as the steps have them.
+    """
     made = postgres.make_engine(DatabaseSettings(database_url=url, pool_size=_SESSIONS))
 
     def connected(connection: Any, record: Any) -> None:
@@ -209,6 +212,10 @@ def _engine(url: str) -> sqlalchemy.Engine:
     def taken(_: Any, record: Any, __: Any) -> None:
         tasks.uses(record.info["backend"])
 
+    def speaking(*_: Any) -> None:
+        tasks.reached(tasks.STATEMENT)
+
+    sqlalchemy.event.listen(made, "before_cursor_execute", speaking)
     sqlalchemy.event.listen(made, "connect", connected)
     sqlalchemy.event.listen(made, "checkout", taken)
     return made

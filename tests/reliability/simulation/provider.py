@@ -112,6 +112,7 @@ class Provider:
             "txn_id": transaction["id"],
             "txn_status": transaction["status"],
             "txn_date": transaction["date"],
+            "txn_amount": invoice["amount_due"],
         }
         invoice["linked_payments"] = [*invoice["linked_payments"], payment]
         if transaction["status"] == "success":
@@ -126,6 +127,8 @@ class Provider:
 
     def _decline(self, id_: str, attempt: int) -> str:
         """What the card says: paid at the first, or after some soft declines, or never; or hard."""
+        if id_.startswith("hasty"):
+            return "insufficient_funds"
         lot = share(self.seed, id_, "card")
         if id_.startswith("good"):
             return ""

@@ -42,7 +42,7 @@ PLANS = {
     "half": SavePlan(**_HAIR, item_price_id="hair-6-EUR", term_months=6),
 }
 DAYS = 10
-EVENTS_EACH = 100
+EVENTS_EACH = 130
 """About so many events somebody's days make."""
 _MINUTE = timedelta(minutes=1)
 
@@ -52,12 +52,12 @@ def play(run: Run, events: int) -> None:
     for number, clinic_id in enumerate(CLINICS):
         run.command(f"clinic {number}", partial(_open, clinic_id))
     for number in range(people(events)):
-        Person(run, number).plan()
+        Person(run, number).plan(days(events))
 
 
 def people(events: int) -> int:
-    """How many it takes to make so many events."""
-    return -(-events // EVENTS_EACH)
+    """How many it takes to make so many events: two at least, one in each clinic."""
+    return max(2, -(-events // EVENTS_EACH))
 
 
 def _open(clinic_id: ClinicId) -> None:
@@ -65,6 +65,11 @@ def _open(clinic_id: ClinicId) -> None:
         clinics.save(SaveClinic(name="Clinic", time_zone=CLINICS[clinic_id]), work)
         for code, plan in PLANS.items():
             contracts.save_plan(code, plan, work)
+
+
+def days(events: int) -> int:
+    """For how long they do something: a small world has short lives."""
+    return min(DAYS, max(4, events // 25))
 
 
 @dataclass
@@ -91,10 +96,10 @@ class Person:
         self._invoices = 0
         self._devices = 0
 
-    def plan(self) -> None:
+    def plan(self, days: int) -> None:
         at = OPENS + timedelta(hours=2) + self.some.random() * timedelta(hours=3)
         self._tell(at, "arrives", self._arrives())
-        for day in range(1, DAYS + 1):
+        for day in range(1, days + 1):
             at = OPENS + timedelta(days=day, hours=4 + self.some.random() * 5)
             if self.some.random() < 0.85:
                 story = self.some.choices(_STORIES, _WEIGHTS)[0]
@@ -256,6 +261,14 @@ class Person:
         yield made
         yield self._charged(id_)
 
+    def pays_by_hand(self) -> Iterator[Step]:
+        """An attempt is declined, and minutes later they pay: what follows may begin or not."""
+        id_, made = self._invoiced("hasty")
+        provider = self.run.provider
+        yield made
+        yield self._charged(id_)
+        yield Step(self._soon() / 2, f"pays {id_}", lambda: provider.paid_elsewhere(id_))
+
     def has_another_card(self) -> Iterator[Step]:
         method = f"pm_{self.some.randrange(10**6)}"
         provider = self.run.provider
@@ -293,6 +306,7 @@ _WEIGHTED: dict[Callable[[Person], Iterator[Step]], int] = {
     Person.pays: 16,
     Person.is_short: 12,
     Person.lost_the_card: 6,
+    Person.pays_by_hand: 6,
     Person.has_another_card: 6,
     Person.is_revised: 6,
     Person.is_thrown_out: 1,

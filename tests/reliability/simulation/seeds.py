@@ -49,11 +49,11 @@ def weather(seed: int, copies: int) -> Weather:
     return Weather(
         copies=copies,
         late=some.choice((0.02, 0.06, 0.2)),
-        crowds=some.choice((0.0, 0.01, 0.03)),
-        together=some.choice((0.0, 0.02, 0.05)),
-        deaths=some.choice((0.0, 0.01, 0.04)),
-        refusals=some.choice((0.0, 0.02)),
-        faults=some.choice((0.0, 0.08, 0.2)),
+        crowds=some.choice((0.01, 0.03, 0.06)),
+        together=some.choice((0.0, 0.05, 0.25)),
+        deaths=some.choice((0.0, 0.05, 0.15)),
+        refusals=some.choice((0.0, 0.03)),
+        faults=some.choice((0.0, 0.1, 0.3)),
         ordered=some.random() < 0.25,
     )
 
@@ -83,8 +83,8 @@ def try_seed(ground: Ground, seed: int, events: int, copies: int) -> Outcome:
 def shrunk(ground: Ground, outcome: Outcome, copies: int) -> Outcome:
     """The same seed with as few people as still show a problem: their lives stay the same."""
     people = script.people(outcome.asked)
-    for fewer in sorted({1, 2, 4, 8, people // 4, people // 2}):
-        if 0 < fewer < people:
+    for fewer in sorted({2, 4, 8, people // 4, people // 2}):
+        if 2 <= fewer < people:
             tried = try_seed(ground, outcome.seed, fewer * script.EVENTS_EACH, copies)
             if tried.problems:
                 return tried

@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
 
+from shared.platform.steps import Step
+
 
 class Killed(BaseException):
     """The process ends here: nothing that comes after is done, its connection is dropped."""
+
+
+STATEMENT = "statement"
+"""The point before each statement of a transaction; those of steps have a colon."""
+_EXPOSING = {f"{Step.INTENT_CLAIM}:after", f"{Step.VENDOR_CALL}:before"}
 
 
 @dataclass
@@ -19,22 +26,26 @@ class Task:
     lots: Random
     wait: Callable[[timedelta], None]
     """Lets virtual time pass while this task waits for somebody."""
-    dies_at: int = -1
-    """How many points are reached until its process ends; never, if negative."""
-    dies_on: str = ""
-    """The point at which its process ends."""
+    dies_after: int = -1
+    """How many points of `dies_among` are reached until its process ends; never, if negative."""
+    dies_among: str = ""
+    """Which points count: those whose names have this in them."""
     faults: float = 0.0
     """The share of vendor calls that fail in one way or another."""
+    exposed: bool = False
+    """Whether an intent is leased and the vendor has not acted yet."""
 
     def reached(self, point: str) -> None:
         """A point of a step: let others run, or die."""
+        if point in _EXPOSING:
+            self.exposed = True
         turns = _here.turns
         if turns is not None:
             turns.pause()
-        if self.dies_at == 0 or point == self.dies_on:
-            self.dies_at = -1
-            raise Killed(point)
-        self.dies_at -= 1
+        if self.dies_among in point:
+            self.dies_after -= 1
+            if self.dies_after == -1:
+                raise Killed(point)
 
 
 @dataclass

@@ -18,7 +18,6 @@ from typing import Any
 from emulators.pubsub.filters import compile_filter
 from shared.kernel.ids import TimerId
 from shared.platform.outbox import Letter
-from shared.platform.wiring import timer_function
 from shared.runtime import wiring
 from shared.runtime.agent import Agent
 from tests.reliability.simulation.agenda import Agenda
@@ -99,6 +98,7 @@ class Transport:
         self._push = push
         self._trail = trail
         self.subscriptions = subscriptions(agents)
+        self._timers = {kind: name for name, agent in agents.items() for kind in agent.timers}
         self.published = 0
         self.deliveries = 0
         self.last_wake = datetime.max.replace(tzinfo=UTC)
@@ -214,7 +214,7 @@ class Transport:
         self._tasks.add((timer_id, version))
         if due_at > self.last_wake:
             return
-        function = timer_function(kind)
+        function = self._timers[kind]
         body = json.dumps({"timer_id": str(timer_id), "version": version}).encode()
         some = lots(self._seed, "task", timer_id, version)
         if self._weather.calm:

@@ -31,18 +31,20 @@ def asked(vendor: str) -> Iterator[None]:
     """One call: what is done in the block is what the vendor does."""
     task = tasks.current()
     lot = task.lots.random() / task.faults if task is not None and task.faults else 1.0
-    if task is not None and lot < 0.9:
-        task.reached(f"{vendor} is asked")
-    if lot < 0.3:
+    if task is not None and lot < 1.0:
+        task.reached(f"{vendor}: is asked")
+    if lot < 0.25:
         raise VendorUnavailable(vendor, "503")
-    if lot < 0.45:
+    if lot < 0.4:
         raise OutcomeUnknown(vendor, "it did nothing and stayed silent")
     yield
-    if lot < 0.75:
+    if task is not None:
+        task.exposed = False
+    if lot < 0.65:
         raise OutcomeUnknown(vendor, "it acted and stayed silent")
-    if task is not None and lot < 0.9:
-        task.wait(timedelta(seconds=task.lots.randint(1, 12)))
-        task.reached(f"{vendor} answers late")
+    if task is not None and lot < 1.0:
+        task.wait(timedelta(seconds=task.lots.choice((5, 120))))
+        task.reached(f"{vendor}: answers late")
 
 
 @dataclass(frozen=True)
