@@ -19,7 +19,10 @@ from shared.platform.telemetry.traces import Kind, Span
 from shared.runtime.messages import Push
 
 R = TypeVar("R", bound=Response)
-_ID = re.compile(r"[\w.:@+-]{1,200}", re.ASCII)
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ID = re.compile(rf"{_UUID}|\d+")
+_CORRELATION = re.compile(rf"{_UUID}|\w+:[\w.:-]{{1,150}}|\w+@[\dT:.+-]+", re.ASCII)
+"""A request's id, a vendor's event, a run of a cron."""
 _UNTRACED = {"/healthz"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _TRIGGERS = {"events", "timers", "crons", "parked", "dead-letters"}
@@ -115,7 +118,7 @@ def consuming(push: Push, handlers: Sequence[str]) -> Iterator[Span]:
 def _describe(span: Span, push: Push, handlers: Sequence[str]) -> None:
     attributes = push.attributes
     span.follow(traces.read(attributes.get("traceparent")))
-    span.request.correlation_id = _word(attributes.get("correlationid", ""))
+    span.request.correlation_id = _like(_CORRELATION, attributes.get("correlationid", ""))
     if not span.recorded:
         return
     # Only a declared type is a name: nobody knows what else a message may call itself.
@@ -124,15 +127,15 @@ def _describe(span: Span, push: Push, handlers: Sequence[str]) -> None:
     span.attributes |= {
         "messaging.system": "gcp_pubsub",
         "messaging.operation.type": "process",
-        "messaging.message.id": _word(push.message_id),
-        "cloudevents.event_id": _word(attributes.get("ce-id", "")),
+        "messaging.message.id": _like(_ID, push.message_id),
+        "cloudevents.event_id": _like(_ID, attributes.get("ce-id", "")),
         "clinicloop.attempt": push.attempt,
     }
 
 
-def _word(text: str) -> str:
+def _like(pattern: re.Pattern[str], text: str) -> str:
     """An id that came with a message, if it looks like one."""
-    return text if _ID.fullmatch(text) else ""
+    return text if pattern.fullmatch(text) else ""
 
 
 def handling(handler: str, handlers: int) -> AbstractContextManager[object]:

@@ -27,7 +27,8 @@ Export = Callable[[str], None]
 @pytest.fixture
 def exporting(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Export]:
     """Lets telemetry go to an address, soon after it was recorded."""
-    known = (settings.load, export._exporter, export._sampler, export._session)
+    made = export._settings, export._exporter, export._sampler, export._session
+    known = (settings.load, *made)
 
     def to(address: str) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)

@@ -297,13 +297,30 @@ def test_what_is_measured_has_its_value(seen: Seen, player: Player) -> None:
 
 
 def test_no_phi_is_in_traces_metrics_or_logs(seen: Seen, player: Player) -> None:
+    """Not of a life as usual, nor where messages are full of what does not belong there."""
     seen.awaited(seen.contract(player), "sendgrid")
     (row,) = seen.stage.rows(
         "SELECT given_name, family_name, email, phone FROM customers.customers WHERE id = :id",
         id=player.person.id,
     )
-    told = seen.everything()
     assert len(row) == 4
     assert all(row.values())
+    known, unknown = ("e" * 32, "contract.requested"), ("f" * 32, row["email"])
+    for trace, kind in (known, unknown):
+        attributes = {
+            "ce-id": row["given_name"],
+            "ce-type": kind,
+            "ce-time": row["phone"],
+            "correlationid": row["email"],
+            "clinicid": row["family_name"],
+            "traceparent": f"00-{trace}-{SPAN}-01",
+        }
+        data = json.dumps(row | {"contract_id": row["email"]}).encode()
+        assert seen.push("contract_agent", data, attributes) == 204
+        seen.until(lambda trace=trace: seen.spans(trace))  # type: ignore[misc]
+    url = f"{seen.stage.cloud.url}/portal_api/v1/clinics/{row['email']}/{row['given_name']}"
+    assert httpx.get(url, params=row, timeout=30).status_code == 404
+    told = seen.everything()
     assert [name for name, value in row.items() if value in told] == []
     assert CONTRACTS in told, "the telemetry was looked at"
+    assert '"parked"' in told, "the logs were looked at"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from shared.platform.settings import Settings, load
+from shared.platform.settings import Misconfigured, Settings, load
 
 if TYPE_CHECKING:
     from shared.platform.telemetry.traces import Span
@@ -171,8 +171,21 @@ def _session(endpoint: str) -> Any:
 
 
 @cache
+def _settings() -> TelemetrySettings:
+    """As the environment says; nothing is exported where that makes no sense."""
+    try:
+        found: TelemetrySettings = load(TelemetrySettings)
+    except Misconfigured as error:
+        from shared.platform.telemetry.logs import log
+
+        log.warning("telemetry_is_off", reason=str(error))
+        return TelemetrySettings(otel_sdk_disabled=True)
+    return found
+
+
+@cache
 def _exporter() -> Exporter | None:
-    settings = load(TelemetrySettings)
+    settings = _settings()
     if settings.otel_sdk_disabled or not settings.otel_exporter_otlp_endpoint:
         return None
     return Exporter(settings)
@@ -203,7 +216,7 @@ def _sampler() -> tuple[bool, float]:
 
     A sampler that is not known is the default's, as the specification wants it.
     """
-    settings = load(TelemetrySettings)
+    settings = _settings()
     name = settings.otel_traces_sampler
     shares = {"always_off": 0.0, "traceidratio": settings.otel_traces_sampler_arg}
     own = name.removeprefix("parentbased_")

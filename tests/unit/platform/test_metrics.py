@@ -27,7 +27,7 @@ def documented() -> str:
 @pytest.fixture
 def exporting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Telemetry is on, and nobody takes it."""
-    known = (settings.load, export._exporter)
+    known = (settings.load, export._settings, export._exporter)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     for one in known:
         one.cache_clear()
@@ -98,8 +98,8 @@ def test_nothing_adds_up_while_nothing_is_exported(
     declared: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
-    settings.load.cache_clear()
-    export._exporter.cache_clear()
+    for one in (settings.load, export._settings, export._exporter):
+        one.cache_clear()
     counter = Counter("c", "1", "")
     counter.add(1)
     assert counter.totals == {}

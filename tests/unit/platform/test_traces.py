@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.platform import settings
-from shared.platform.telemetry import export, traces
+from shared.platform.telemetry import export, logs, traces
 from shared.platform.telemetry.traces import Kind
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -14,7 +14,7 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Variables that are read anew, and forgotten again."""
-    known = (settings.load, export._exporter, export._sampler)
+    known = (settings.load, export._settings, export._exporter, export._sampler)
     for one in known:
         one.cache_clear()
     yield monkeypatch
@@ -103,6 +103,29 @@ def test_without_an_endpoint_or_when_disabled_nothing_is_recorded(
         assert not traces.child("step").recorded
     assert span.sampled, "whoever comes after may record it"
     assert not span.recorded
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+        ("OTEL_SDK_DISABLED", "perhaps"),
+    ],
+)
+def test_a_variable_that_makes_no_sense_turns_telemetry_off_and_fails_no_request(
+    environment: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+) -> None:
+    environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    environment.setenv(variable, value)
+    logs._logger.cache_clear()
+    with traces.request("f", Kind.SERVER, None) as span:
+        assert not span.recorded
+    assert f"missing or malformed: {variable}" in capsys.readouterr().err
+    logs._logger.cache_clear()
 
 
 def test_nothing_of_opentelemetry_is_loaded_while_nothing_is_exported() -> None:
