@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import sqlalchemy
 from alembic import op
 
 from shared.platform.migrations import BRIEFLY, timeouts
@@ -87,7 +88,8 @@ def _last_of_batch(rows: Any, table: str, names: str, after: str, most: int) -> 
         FROM (SELECT {names} FROM {table} WHERE {after or "true"} ORDER BY {names} LIMIT {most})
           AS batch
         ORDER BY ROW({names}) DESC LIMIT 1"""
-    return rows.exec_driver_sql(query).scalar() or ""
+    last: str = rows.execute(sqlalchemy.text(query)).scalar() or ""
+    return last.replace(":", r"\:")  # in a text of SQLAlchemy's a colon begins a parameter
 
 
 def constrain(table: str, name: str, rule: str) -> None:

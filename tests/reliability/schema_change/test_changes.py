@@ -135,6 +135,13 @@ def test_a_backfill_keeps_what_it_has_done_and_goes_on(
     assert database.run("SELECT last_value FROM changed") == [[ten_five_and_the_rest]]
 
 
+def test_a_backfill_takes_keys_of_any_text(session: Session, migrating: Migrating) -> None:
+    database = session()
+    database.run(f"UPDATE {TABLE} SET currency = E'a :b %s ''c\\\\:d ' || amount")
+    migrating(FILL.replace(KEY, '["currency"]')).result(60)
+    assert database.run(f"SELECT count(*) FROM {TABLE} WHERE amount < 0") == [[25]]
+
+
 def test_a_backfill_leaves_row_level_security_as_it_was(
     session: Session, migrating: Migrating
 ) -> None:
