@@ -8,23 +8,17 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench import environment, publish
 from bench.apart import BROKEN, MISSED, apart
 
-NAMES = (
-    "cold_start",
-    "push_handling",
-    "layers",
-    "telemetry_overhead",
-    "outbox_relay",
-    "virtual_months",
-    "cloud_start",
-    "idle_cpu",
-    "pubsub_throughput",
-    "pubsub_memory",
-    "firestore_contention",
+NAMES = sorted(
+    path.stem
+    for path in Path(__file__).parent.glob("*.py")
+    if "\ndef run() -> Iterator[Result]:" in path.read_text()
 )
+"""A module that has this function is a benchmark."""
 
 
 def main(arguments: Sequence[str]) -> int:

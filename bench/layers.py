@@ -143,8 +143,7 @@ def _portal_calls(field: Ground, spans: Receiver) -> Result:
         servers = [
             *([(BY_HAND, calls.by_hand())] if peers.present() else []),
             (CONNECTIONS, calls.rung("connections")),
-            ("SQLAlchemy Core", calls.rung("once")),
-            ("statements made by every call", calls.rung("core")),
+            ("SQLAlchemy Core", calls.rung("core")),
             ("the caller's token, permission", calls.rung("verified")),
             ("unit of work, domain's view", calls.rung("worked")),
             (API, calls.ours(OFF)),

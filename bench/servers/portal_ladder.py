@@ -58,33 +58,19 @@ def connections(clinic: str) -> Response:
 
 
 _held, _values = customers.c, lifetime_values.c
-_CUSTOMER_ONCE = select(*[_held[name] for name in _FIELDS]).where(_held.uid == bindparam("uid"))
-_VALUES_ONCE = (
+_CUSTOMER_BY_CORE = select(*[_held[name] for name in _FIELDS]).where(_held.uid == bindparam("uid"))
+_VALUES_BY_CORE = (
     select(_values.amount, _values.currency)
     .where(_values.customer_id == bindparam("id"))
     .order_by(_values.currency)
 )
 
 
-def once(clinic: str) -> Response:
-    """Its statements are made once, when the module is read."""
-    uid = request.headers["X-Uid"]
-    with postgres.engine().connect() as connection:
-        postgres.run_simple(connection, _opening(clinic))
-        row = connection.execute(_CUSTOMER_ONCE, {"uid": uid}).one()
-        found = connection.execute(_VALUES_ONCE, {"id": row.id}).all()
-        connection.commit()
-    return _answer(row, found)
-
-
 def _by_core(clinic: str, uid: str) -> Response:
-    """Its statements are made by every call, as the domains make theirs."""
     with postgres.engine().connect() as connection:
         postgres.run_simple(connection, _opening(clinic))
-        wanted = select(*[_held[name] for name in _FIELDS]).where(_held.uid == uid)
-        row = connection.execute(wanted).one()
-        of_customer = select(_values.amount, _values.currency).where(_values.customer_id == row.id)
-        found = connection.execute(of_customer.order_by(_values.currency)).all()
+        row = connection.execute(_CUSTOMER_BY_CORE, {"uid": uid}).one()
+        found = connection.execute(_VALUES_BY_CORE, {"id": row.id}).all()
         connection.commit()
     return _answer(row, found)
 
@@ -109,6 +95,6 @@ def worked(clinic: str) -> Response:
 
 
 RUNGS: dict[str, Callable[[str], Response]] = {
-    each.__name__: each for each in (connections, once, core, verified, worked)
+    each.__name__: each for each in (connections, core, verified, worked)
 }
 app.add_url_rule("/v1/clinics/<clinic>/customers/me", "me", RUNGS[os.environ["RUNG"]])
