@@ -33,7 +33,8 @@ _NOT_CONNECTED = (
 )
 AT_ONCE = 4
 """Calls under way at a vendor from one process, which has eight threads (`start`)."""
-_OPENS_AFTER = 5
+_OPENS_AFTER = AT_ONCE
+"""Failures in a row: all calls that can hang at once have timed out."""
 _RESTS_SECONDS = 5
 _LONGEST_WAIT = timedelta(hours=1)
 

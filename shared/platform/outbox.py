@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
@@ -244,6 +245,20 @@ def backlog(connection: Connection) -> tuple[int, datetime | None]:
     """How many events are unsent, and when the oldest of them happened."""
     unsent, oldest = connection.execute(_BACKLOG).one()
     return unsent, oldest
+
+
+def send_again(event_id: UUID, since: datetime) -> bool:
+    """Let the relay publish an event anew, to all its subscribers; those who have it know it.
+
+    False for one that happened before `since`, and for one that is not here (any more).
+    """
+    rows = postgres.run_once(
+        Step.LETTER_PARK,
+        f"""
+        UPDATE platform.outbox SET sent_at = NULL
+        WHERE id = {literal(event_id)} AND created_at > {literal(since)} RETURNING 1""",
+    )
+    return bool(rows)
 
 
 def prune(connection: Connection, before: datetime, most: int) -> int:

@@ -258,6 +258,10 @@ class Agent:
         return response
 
     def _serve_parked(self, request: Request, _: str) -> Response:
+        """What Pub/Sub gave up on was away for long: what cannot succeed was parked before.
+
+        So it is published anew, for as long as `parking.PUBLISHED_ANEW` after it happened.
+        """
         if not self.parks:
             raise NotFound("not-found", "There is no such trigger.")
         auth.require_service(request.headers, self.name, "pubsub")
@@ -266,6 +270,10 @@ class Agent:
             push = messages.read_push(body)
         except messages.Malformed:
             push = messages.Push({}, b"", 1)
+        event_id = push.attributes.get("ce-id", "")
+        if parking.published_anew(event_id):
+            log.warning("published_anew", event_id=event_id)
+            return Response(status=204)
         subscription = push.attributes.get("CloudPubSubDeadLetterSourceSubscription", "")
         function = subscription.partition("--")[0].replace("-", "_") or self.name
         reason = "Pub/Sub gave up delivering it"

@@ -1,8 +1,13 @@
 """Which failures are worth another try, and which messages are parked instead."""
 
+from datetime import timedelta
+from uuid import UUID
+
 from sqlalchemy import exc
 
+from shared.kernel import clock
 from shared.kernel.errors import DomainError, VendorError
+from shared.platform import outbox
 from shared.platform.database_errors import Undone, connection_lost, replanned, sqlstate
 from shared.runtime import messages
 from shared.runtime.handlers import PERMANENT, TRANSIENT
@@ -13,6 +18,19 @@ MOST_ATTEMPTS = 5
 _PASSING_STATES = ("08", "40", "53", "55P03", "57")
 """SQLSTATE classes: connection, roll-back, resources, lock and statement time-outs, the server's
 coming and going (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+
+PUBLISHED_ANEW = timedelta(days=1)
+"""For so long what Pub/Sub gave up on is published anew; it gives up after a quarter of an hour."""
+
+
+def published_anew(event_id: str) -> bool:
+    """Whether an event that Pub/Sub gave up on is published once more instead of being parked."""
+    try:
+        wanted = UUID(event_id)
+    except ValueError:
+        return False
+    return outbox.send_again(wanted, clock.now() - PUBLISHED_ANEW)
 
 
 def passes(error: Exception) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from google.api_core.exceptions import AlreadyExists
 from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from werkzeug.test import TestResponse
 
 from shared.events.customers import CustomerRegistered
 from shared.kernel import clock
@@ -93,6 +94,40 @@ def test_events_somebody_else_is_publishing_are_left_to_them(house: House) -> No
 def test_a_caller_who_is_not_the_scheduler_is_refused(house: House) -> None:
     answer = house.trigger("outbox_relay", "/crons/outbox_drains", "pubsub")
     assert answer.status_code == 401
+
+
+def given_up(house: House) -> TestResponse:
+    """Hand the only event there is to where Pub/Sub forwards what it gave up on."""
+    (row,) = house.rows("SELECT payload, attributes FROM platform.outbox")
+    body = {
+        "message": {
+            "data": base64.b64encode(row["payload"].encode()).decode(),
+            "attributes": row["attributes"]
+            | {"CloudPubSubDeadLetterSourceSubscription": "support-agent--customer-events"},
+        }
+    }
+    return house.trigger("outbox_relay", "/parked", "pubsub", json.dumps(body).encode())
+
+
+def test_what_pubsub_gave_up_on_is_published_anew(house: House) -> None:
+    emit(house)
+    house.cron("outbox_relay", "outbox_drains")
+    house.move(clock.now() + timedelta(hours=23))
+    assert given_up(house).status_code == 204
+    assert unsent(house) == 1
+    assert house.rows("SELECT * FROM platform.dead_letters") == []
+    house.cron("outbox_relay", "outbox_drains")
+    assert unsent(house) == 0
+
+
+def test_what_pubsub_gave_up_on_for_a_day_is_parked(house: House) -> None:
+    emit(house)
+    house.cron("outbox_relay", "outbox_drains")
+    house.move(clock.now() + timedelta(hours=25))
+    assert given_up(house).status_code == 204
+    assert unsent(house) == 0
+    (letter,) = house.rows("SELECT function FROM platform.dead_letters")
+    assert letter["function"] == "support_agent"
 
 
 def test_what_pubsub_gave_up_on_is_parked_for_its_function(house: House) -> None:

@@ -70,7 +70,7 @@ def suffer(place: Town, target: str, calls: int = CALLS) -> Outcome:
     """Take `target` away from a town at work, give it back, and look."""
     cloud = place.stage.cloud
     # Crons run on the minute; the return must not happen to fall on one.
-    place.rest(seconds=Random(f"{place.traffic.seed} {target}").randrange(10, 50))  # noqa: S311
+    place.rest(seconds=Random(f"{place.traffic.seed} {target}").randrange(10, 50))
     cloud.fault(target, "down", minutes=MINUTES)
     back = place.now + timedelta(minutes=MINUTES)
     sent: list[Sent] = []

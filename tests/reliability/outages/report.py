@@ -2,22 +2,25 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from tests.reliability.outages.hang import MOST_CALLS, SECONDS, VENDOR, Hang
 from tests.reliability.outages.outage import DRAINED_WITHIN, MINUTES, Outcome
 
 _MOST = 10
 _COLUMNS = (
     "Away",
-    "Writes asked",
+    "Writes",
     "failed",
-    "refused by rules",
+    "refused",
     "Backlog",
-    "drained after",
-    "Out of order",
+    "drained in",
+    "really",
+    "Disorder",
     "Doubled",
     "Lost",
     "",
@@ -28,9 +31,13 @@ _COLUMNS = (
 def begin(console: Console) -> Iterator[Callable[[Outcome], None]]:
     """A table that grows; answers what adds a row."""
     title = f"Each away for {MINUTES} virtual minutes under load"
-    table = Table(title=title, caption=f"drained: at most {DRAINED_WITHIN} virtual seconds")
+    table = Table(
+        title=title,
+        caption=f"drained in virtual seconds, at most {DRAINED_WITHIN}; refused: by the rules",
+    )
     for column in _COLUMNS:
-        table.add_column(column, justify="left" if column in ("Away", "") else "right")
+        justify: Literal["left", "right"] = "left" if column in ("Away", "") else "right"
+        table.add_column(column, justify=justify, no_wrap=True)
     with Live(table, console=console):
         yield lambda outcome: table.add_row(*_cells(outcome))
 
@@ -43,7 +50,8 @@ def _cells(outcome: Outcome) -> Iterable[str]:
         f"{len(outcome.failed)}",
         f"{outcome.refused}",
         f"{outcome.backlog}",
-        f"{drained} ({outcome.took:.1f} s real)",
+        drained,
+        f"{outcome.took:.1f} s",
         f"{len(outcome.disorder)}",
         f"{len(outcome.doubled)}",
         f"{len(outcome.lost)}",
@@ -60,3 +68,15 @@ def details(outcomes: Iterable[Outcome], console: Console) -> None:
                 console.print(f"{outcome.target}, {what}: {one}", markup=False)
             if len(said) > _MOST:
                 console.print(f"{outcome.target}, {what}: and {len(said) - _MOST} more")
+
+
+def show_hang(hung: Hang, console: Console) -> None:
+    """One sentence, and what was not as promised."""
+    console.print(
+        f"{VENDOR} hung for {SECONDS:g} s of {hung.writes} writes and got {hung.calls} calls "
+        f"(at most {MOST_CALLS}); failed writes {len(hung.failed)}, left behind {hung.left}, "
+        f"doubled {len(hung.doubled)}, lost {len(hung.lost)}: "
+        + ("[green]kept[/green]" if hung.kept else "[red]BROKEN[/red]")
+    )
+    for one in (*hung.failed, *hung.doubled, *hung.lost)[:_MOST]:
+        console.print(one, markup=False)

@@ -113,10 +113,15 @@ class Town:
 
 
 @contextmanager
-def town(folder: Path, seed: int, customers: int) -> Iterator[Town]:
-    """Open the clinics; five minutes later the subscriptions of all customers begin."""
+def town(folder: Path, seed: int, customers: int, *, frozen: bool = True) -> Iterator[Town]:
+    """Open the clinics; five minutes later the subscriptions of all customers begin.
+
+    Time stands still, unless it is moved, or else it runs.
+    """
     starts = BEGINS + AFTERNOON
-    options = Options(folder, seed=seed, throwaway=True, in_memory=True, starts=starts, frozen=True)
+    options = Options(
+        folder, seed=seed, throwaway=True, in_memory=True, starts=starts, frozen=frozen
+    )
     with running(options) as cloud:
         stage = Stage(cloud)
         try:
