@@ -12,7 +12,7 @@ class Undone(Exception):
     """
 
 
-_AWAY = ("08", "57P01", "57P02", "57P03")
+_AWAY = ("08", "25P03", "57P01", "57P02", "57P03")
 """SQLSTATEs (and classes) after which the connection is gone
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 _ROLLED_BACK = ("40001", "40P01")

@@ -78,6 +78,9 @@ def make_ours(connection: Any, statement_timeout_ms: int) -> None:
     connection.register_in_adapter(_TIMESTAMPTZ, _instant)
     connection.execute_simple(
         f"SET statement_timeout = {statement_timeout_ms};"
+        # A process that stands still in a transaction must not keep its locks for ever: nobody
+        # thinks longer between two statements than one may take.
+        f"SET idle_in_transaction_session_timeout = {statement_timeout_ms};"
         "SET TIME ZONE 'UTC';"
         "SET standard_conforming_strings = on"  # `quoted` counts on it
     )
