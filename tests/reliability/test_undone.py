@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from pg8000.exceptions import DatabaseError
 from sqlalchemy import text
 
 from shared.events.customers import CustomerRegistered
+from shared.kernel import clock
 from shared.kernel.ids import EventId
 from shared.kernel.work import Work
-from shared.platform import steps
+from shared.platform import outbox, postgres, steps
 from shared.platform.unit_of_work import sql
+from shared.runtime import parking
 from tests.conftest import House
 from tests.reliability.probe import Probe
 
@@ -105,12 +108,15 @@ def test_a_request_is_answered_when_a_table_changed_under_its_plans(
     assert house.portal("PATCH", "/customers/me", token, {"locale": "de"}).status_code == 200
 
 
-def test_the_relay_comes_again_when_a_table_changed_under_a_plan_prepared_by_name(
-    house: House, altered: Callable[[str, str, str], None]
+def test_a_statement_prepared_by_name_is_planned_anew_when_its_table_changed(
+    altered: Callable[[str, str, str], None],
 ) -> None:
-    def relay() -> int:
-        return house.cron("outbox_relay", "outbox_drains").status_code
+    def claim() -> int:
+        return len(postgres.read_once(outbox.claim_statement(clock.now())))
 
-    assert relay() == 204
+    assert claim() == 0
     altered("platform.outbox", "payload", "varchar")
-    assert [relay() for _ in range(2)] == [503, 204]
+    with pytest.raises(DatabaseError) as refused:
+        claim()
+    assert parking.passes(refused.value)
+    assert claim() == 0

@@ -108,7 +108,7 @@ class Change:
 
     def play(self) -> None:
         """Expand, release, fill, release, contract."""
-        with reading(self.cloud, 2.5):
+        with reading(self.cloud, 4):
             self.migrate("9001")
         self.b.start(Code.BOTH)
         self.release.to((self.a, Code.TODAY), (self.b, Code.BOTH))
@@ -118,7 +118,7 @@ class Change:
         self.migrate("9004")
         self.replace(self.b, Code.FINAL, Code.BOTH)
         self.replace(self.a, Code.FINAL, Code.FINAL)
-        with reading(self.cloud, 2.5):
+        with reading(self.cloud, 4):
             self.migrate("9005")
 
 
