@@ -24,7 +24,7 @@ from bench.servers.otlp import Receiver, receiver, telemetry_wanted
 from bench.servers.relay import Accepts
 from bench.trips import counted
 from shared.platform import outbox
-from shared.platform.telemetry import traces
+from shared.platform.telemetry import export, traces
 from shared.platform.telemetry.traces import Kind
 
 ROWS = 20_000
@@ -84,6 +84,7 @@ def _relayed(db: Database, spans: Receiver, rows: int) -> float:
     def drain() -> None:
         with traces.request("outbox_relay", Kind.SERVER, None):
             expect("published", outbox.drain(Accepts()), rows)
+        export.follow_up()
 
     found = rate(rows, drain)
     _drained(db, rows)
