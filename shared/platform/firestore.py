@@ -17,6 +17,7 @@ from typing import Any
 from shared.kernel import clock
 from shared.kernel.errors import VendorUnavailable
 from shared.kernel.ids import TypedId
+from shared.platform.pubsub import RECONNECT
 from shared.platform.settings import Settings, load
 from shared.platform.steps import Step, taking
 from shared.platform.telemetry import metrics
@@ -68,8 +69,8 @@ def _channel() -> Any:
     from grpc import insecure_channel
 
     if emulator := os.environ.get("FIRESTORE_EMULATOR_HOST"):
-        return insecure_channel(emulator)
-    return FirestoreGrpcTransport.create_channel(options=[_KEEP_ALIVE])
+        return insecure_channel(emulator, options=[RECONNECT])
+    return FirestoreGrpcTransport.create_channel(options=[_KEEP_ALIVE, RECONNECT])
 
 
 @cache
