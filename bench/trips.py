@@ -106,14 +106,16 @@ def _forward(
         if answered.is_set():
             answered.clear()
             trips.asked()
-        upstream.sendall(piece)
+        if not _said(upstream, piece):
+            break
     _end(upstream)
 
 
 def _answer(upstream: socket.socket, client: socket.socket, answered: threading.Event) -> None:
     for piece in _pieces(upstream):
         answered.set()
-        client.sendall(piece)
+        if not _said(client, piece):
+            break
     _end(client)
 
 
@@ -126,6 +128,15 @@ def _pieces(source: socket.socket) -> Iterator[bytes]:
         if not piece:
             return
         yield piece
+
+
+def _said(target: socket.socket, piece: bytes) -> bool:
+    """Whether anybody still listened."""
+    try:
+        target.sendall(piece)
+    except OSError:
+        return False
+    return True
 
 
 def _end(one: socket.socket) -> None:

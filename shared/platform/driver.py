@@ -5,6 +5,7 @@ statements as named prepared ones: one round trip each.
 """
 
 import re
+import select
 import socket
 import time
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import pg8000.legacy
 from pg8000.converters import timestamptz_in
-from pg8000.core import SYNC_MSG, Context, _flush, _write, make_params
+from pg8000.core import IDLE, IN_TRANSACTION, SYNC_MSG, Context, _flush, _write, make_params
 from pg8000.dbapi import convert_paramstyle
 from pg8000.exceptions import DatabaseError, InterfaceError
 
@@ -121,10 +122,28 @@ class Trips:
         self._parsed: OrderedDict[tuple[str, tuple[int, ...]], Any] = OrderedDict()
         self._prepared: set[str] = set()
         self._planned = time.monotonic()
+        self._incoming = select.poll()
+        self._incoming.register(connection._usock, select.POLLIN)
+        self._begins = False
         self.ahead: list[str] = []
         self.used = False
         connection.execute_unnamed, connection.execute_simple = self.execute, self.simple
         connection.commit, connection.rollback = self.commit, self.rollback
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the server has said nothing unasked: a last word is all it says so, mostly."""
+        return not self._incoming.poll(0)
+
+    def begin(self, script: str) -> None:
+        """Open a transaction by `script` with its first statement, in one go; without one, never.
+
+        pg8000 is told that it is in a transaction, or it would open one by itself.
+        """
+        if self._planned < self.outdated:
+            self._forget()
+        self.ahead, self._begins = [script], True
+        self._connection._transaction_status = IN_TRANSACTION
 
     @_heard
     def simple(self, script: str) -> Any:
@@ -134,14 +153,14 @@ class Trips:
         for name in {*_EXECUTE.findall(script)} & (Prepared.known.keys() - self._prepared):
             self._simple(Prepared.known[name])
             self._prepared.add(name)
-        script, self.ahead = ";".join([*self.ahead, script]), []
-        return self._simple(script)
+        return self._simple(";".join([*self._leaving(), script]))
 
     @_heard
     def execute(
         self, statement: str, vals: Sequence[Any] = (), oids: Sequence[int] = (), stream: Any = None
     ) -> Any:
         if stream is not None:
+            self.simple("")  # what is ahead
             return self._unnamed(statement, vals=vals, oids=oids, stream=stream)
         if not vals:
             return self.simple(statement)
@@ -159,8 +178,7 @@ class Trips:
 
     def _named(self, name: bytes, parameters: Any, context: Any) -> Any:
         """Run a parsed statement. What is ahead is a message of its own, sent in the same go."""
-        connection, ahead = self._connection, ";".join(self.ahead)
-        self.ahead = []
+        connection, ahead = self._connection, ";".join(self._leaving())
         if ahead:
             connection.send_QUERY(ahead)
         connection.send_BIND(name, parameters)
@@ -194,8 +212,15 @@ class Trips:
     def rollback(self) -> None:
         self._end("ROLLBACK")
 
+    def _leaving(self) -> list[str]:
+        """What leaves ahead of the statement that is next."""
+        leaving, self.ahead, self._begins = self.ahead, [], False
+        return leaving
+
     @_heard
     def _end(self, how: str) -> None:
-        self.ahead = []
+        if self._begins:
+            self._connection._transaction_status = IDLE
+        self._leaving()
         if self._connection._in_transaction:
             self._simple(how)

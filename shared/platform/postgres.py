@@ -1,7 +1,7 @@
 """PostgreSQL through SQLAlchemy Core and pg8000, with round trips kept few.
 
-A statement takes one (see `driver`), and a transaction opens in one message that also sets the
-tenant. Entering another takes none: it leaves together with the next statement.
+A statement takes one (see `driver`). Opening a transaction and entering a tenant, the first or
+another, take none: they leave together with the next statement.
 """
 
 import re
@@ -142,6 +142,19 @@ def read_once(query: str) -> Any:
         return _alive(connection, query)
 
 
+def _open(connection: Connection, script: str, awaited: bool) -> Any:
+    """Begin a transaction; what is not `awaited` takes no round trip, but leaves with the first
+    statement. Not so on a connection that seems dead, which `_alive` replaces; one that dies just
+    then is found by that statement (`Undone`).
+    """
+    driver: Any = connection.connection.driver_connection
+    if awaited or not driver.trips.quiet:
+        return _alive(connection, script)
+    driver.trips.used = True
+    driver.trips.begin(script)
+    return None
+
+
 def _alive(connection: Connection, script: str) -> Any:
     """Run the first script of a pooled connection, which may have died in the pool.
 
@@ -233,7 +246,7 @@ def begin(clinic_id: UUID | None, opening: Opening) -> Iterator[Opened]:
         script = f"BEGIN; {tenant_statement(clinic_id)}; {opening.sql}"
         try:
             with nullcontext() if opening.claim is None else taking(opening.claim):
-                opened = Opened(connection, _alive(connection, script))
+                opened = Opened(connection, _open(connection, script, bool(opening.sql)))
             with connection.begin():
                 yield opened
                 with taking(opening.commit):

@@ -59,7 +59,8 @@ def ask() -> Any:
 def test_a_connection_that_died_in_the_pool_is_replaced(house: House) -> None:
     ask()
     house.rows(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'clinicloop_app'"
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE usename = 'clinicloop_app'"
     )
     assert ask() == 7
 
