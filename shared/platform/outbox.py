@@ -224,8 +224,8 @@ def _publish(publisher: Publisher, letters: Sequence[Letter]) -> list[int]:
     """Publish leased letters; when Pub/Sub is away, their lease is given back."""
     try:
         with taking(Step.OUTBOX_PUBLISH) as span:
-            span.attributes["messaging.batch.message_count"] = len(letters)
-            span.links += _origins(letters)
+            span.note({"messaging.batch.message_count": len(letters)})
+            span.links = _origins(letters)
             return publisher.publish(letters)
     except VendorUnavailable:
         postgres.run_once(Step.OUTBOX_MARK, _settle_statement(clock.now(), letters, ()))

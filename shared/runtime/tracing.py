@@ -15,7 +15,7 @@ from flask import Flask, Request, Response, g, request
 
 from shared.kernel.work import Timer
 from shared.platform.telemetry import export, metrics, traces
-from shared.platform.telemetry.traces import Kind, Span
+from shared.platform.telemetry.traces import Kind, Span, Value
 from shared.runtime.messages import Push
 
 R = TypeVar("R", bound=Response)
@@ -81,10 +81,13 @@ def answered(span: Span, method: str, route: str, status: int) -> None:
     if not span.recorded:
         return
     span.name = span.name or f"{method} {route}".strip()
-    span.attributes["http.request.method"] = method
-    span.attributes["http.response.status_code"] = status
+    known: dict[str, Value] = {
+        "http.request.method": method,
+        "http.response.status_code": status,
+    }
     if route:
-        span.attributes["http.route"] = route
+        known["http.route"] = route
+    span.note(known)
 
 
 def named(name: str) -> None:
@@ -111,7 +114,7 @@ def consuming(push: Push, handlers: Sequence[str]) -> Iterator[Span]:
     with Span(traces.Request(function), "", Kind.CONSUMER, {}) as span:
         _describe(span, push, handlers)
         if outer is not None:
-            span.links.append(traces.Context(outer.trace_id, outer.span_id, outer.sampled))
+            span.links = [traces.Context(outer.trace_id, outer.span_id, outer.sampled)]
         yield span
 
 
@@ -124,13 +127,15 @@ def _describe(span: Span, push: Push, handlers: Sequence[str]) -> None:
     # Only a declared type is a name: nobody knows what else a message may call itself.
     known = attributes.get("ce-type", "") if handlers else "unknown"
     span.name = " ".join([known, *handlers[: len(handlers) == 1]])
-    span.attributes |= {
-        "messaging.system": "gcp_pubsub",
-        "messaging.operation.type": "process",
-        "messaging.message.id": _like(_ID, push.message_id),
-        "cloudevents.event_id": _like(_ID, attributes.get("ce-id", "")),
-        "clinicloop.attempt": push.attempt,
-    }
+    span.note(
+        {
+            "messaging.system": "gcp_pubsub",
+            "messaging.operation.type": "process",
+            "messaging.message.id": _like(_ID, push.message_id),
+            "cloudevents.event_id": _like(_ID, attributes.get("ce-id", "")),
+            "clinicloop.attempt": push.attempt,
+        }
+    )
 
 
 def _like(pattern: re.Pattern[str], text: str) -> str:
@@ -148,7 +153,7 @@ def duplicate(handler: str) -> None:
     metrics.INBOX_DUPLICATES.add(1, handler)
     span = traces.current()
     if span is not None:
-        span.attributes["clinicloop.duplicate"] = True
+        span.note({"clinicloop.duplicate": True})
 
 
 def timer_fired(timer: Timer, handler: str, now: datetime) -> None:

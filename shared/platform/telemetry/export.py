@@ -22,7 +22,7 @@ from shared.platform.settings import Misconfigured, Settings, load
 if TYPE_CHECKING:
     from shared.platform.telemetry.traces import Span
 
-_BATCH = 512
+_BATCH = 2048
 _QUEUE = 8192
 _OLD = 15.0
 """Seconds after which a batch counts as held up by a CPU that stood still."""

@@ -5,7 +5,7 @@ nothing is exported, a request still has ids, for its log lines and for the even
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
 from enum import IntEnum
 from random import getrandbits
@@ -16,6 +16,7 @@ from typing import NamedTuple, Self
 from shared.platform.telemetry import export
 
 Value = str | int | float | bool
+_NONE: Mapping[str, Value] = {}
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
@@ -56,14 +57,14 @@ class Span:
     )  # fmt: skip
 
     def __init__(
-        self, request: Request, name: str, kind: Kind, attributes: dict[str, Value]
+        self, request: Request, name: str, kind: Kind, attributes: Mapping[str, Value]
     ) -> None:
         self.request = request
         self.name = name
         self.kind = kind
         self.attributes = attributes
         self.span_id = getrandbits(64) or 1
-        self.links: list[Context] = []
+        self.links: Sequence[Context] = ()
         self.error = ""
         self.end = 0
         self.start = time_ns()
@@ -84,6 +85,10 @@ class Span:
             self.fail(kind.__name__)
         if self.recorded:
             export.keep(self)
+
+    def note(self, attributes: Mapping[str, Value]) -> None:
+        """Say more of it. What it was made with may be shared, and stays as it is."""
+        self.attributes = {**self.attributes, **attributes}
 
     def fail(self, kind: str) -> None:
         """Say that it failed, and by which type of error; the first reason stays."""
@@ -109,15 +114,15 @@ class _Nothing:
     """A span where nothing is recorded."""
 
     recorded = False
-
-    def __init__(self) -> None:
-        self.attributes: dict[str, Value] = {}
-        self.links: list[Context] = []
+    links: Sequence[Context] = ()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        pass
+
+    def note(self, attributes: Mapping[str, Value]) -> None:
         pass
 
     def fail(self, kind: str) -> None:
@@ -130,19 +135,17 @@ _current: ContextVar[Span | None] = ContextVar("span", default=None)
 
 def request(function: str, kind: Kind, traceparent: str | None) -> Span:
     """The span of a request to `function`; it goes on the caller's trace if that makes sense."""
-    span = Span(Request(function), "", kind, {})
+    span = Span(Request(function), "", kind, _NONE)
     span.follow(read(traceparent))
     return span
 
 
-def child(
-    name: str, kind: Kind = Kind.INTERNAL, attributes: Mapping[str, Value] | None = None
-) -> Child:
+def child(name: str, kind: Kind = Kind.INTERNAL, attributes: Mapping[str, Value] = _NONE) -> Child:
     """A span of something that the current request does."""
     parent = _current.get()
     if parent is None or not parent.recorded:
         return _Nothing()
-    return Span(parent.request, name, kind, dict(attributes or ())).within(parent)
+    return Span(parent.request, name, kind, attributes).within(parent)
 
 
 def current() -> Span | None:
