@@ -5,10 +5,11 @@ STAMP := .venv/.installed
 WORKERS ?= 2
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help setup demo up test check format bench lock wiring events openapi migration clean
+PROOFS := crash sim outages poison freeze schema-change database-kill
+.PHONY: help setup demo up test check format promises $(PROOFS) load bench lock wiring clean
 
 help: ## Explain every target in one line
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Install everything into .venv, with the command .venv/bin/clinicloop
 
@@ -43,6 +44,32 @@ format: setup ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+promises: $(PROOFS) ## Watch every promise hold: all proofs below, one after the other
+
+crash: setup ## Kill processes at every step they take (SEEDS=20), and look what was lost or doubled
+	$(BIN)/python -m tests.reliability.crash --seeds $(or $(SEEDS),20)
+
+sim: setup ## Deliver seeded histories shuffled, late, doubled, at once (SEEDS=50 EVENTS=200)
+	$(BIN)/python -m tests.reliability.simulation --seeds $(or $(SEEDS),50) --events $(or $(EVENTS),200)
+
+outages: setup ## Take each engine and vendor away for ten minutes under load
+	$(BIN)/python -m tests.reliability.outages
+
+poison: setup ## Send 5 000 messages, one in a hundred of them poison, and replay what was parked
+	$(BIN)/python -m tests.reliability.poison
+
+freeze: setup ## Stop processes right after they answered, and thaw them late
+	$(BIN)/python -m tests.reliability.freeze
+
+schema-change: setup ## Change the schema under load, old and new code side by side
+	$(BIN)/python -m tests.reliability.schema_change
+
+database-kill: setup ## Kill PostgreSQL three times under load
+	$(BIN)/python -m tests.reliability.database_kill
+
+load: setup ## Drive the local host with a seeded mix of portal calls; latencies and slowest spans
+	$(BIN)/python -m bench.load
+
 bench: setup ## Run the benchmarks, ratios to a peer where there is one (NAME=... for one)
 	$(BIN)/python -m bench $(NAME)
 
@@ -57,6 +84,9 @@ lock: setup ## Pin the newest dependencies, with hashes and without index addres
 	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header -q --upgrade --extra dev -c requirements.lock \
 	  pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -q --upgrade -c requirements-dev.lock \
+	  bench/peers/requirements.in -o bench/peers/requirements.lock
 
 clean: ## Remove what was installed and what the local cloud kept
-	rm -rf .venv .clinicloop
+	rm -rf .venv .venv-peers .clinicloop

@@ -9,11 +9,9 @@ from alembic.script import ScriptDirectory
 
 from shared.platform import migrations
 from tests import scratch
-from tests.architecture.migration_rules import SQUAWK, Recorder, broken, recording
+from tests.architecture.migration_rules import Recorder, broken, recording
 from tests.conftest import House
 from tests.reliability.schema_change.proof import VERSIONS as SAMPLE
-
-pytestmark = pytest.mark.skipif(not SQUAWK.exists(), reason="squawk-cli is not installed")
 
 Upgrade = Callable[[Path], Recorder]
 
