@@ -13,7 +13,7 @@ SENDING = frozenset(
     {
         # Postgres, past the one way that takes a Step by itself (`postgres.begin`)
         *("commit", "connect", "execute_simple", "execute_unnamed", "raw_connection", "run_simple"),
-        *("create_engine", "_alive", "_end"),
+        *("create_engine", "_alive", "_end", "_open"),
         # the APIs of Google
         *("create_task", "publish", "urlopen", "_call"),
         *("unary_unary", "unary_stream", "stream_unary", "stream_stream"),
