@@ -26,7 +26,7 @@ import psutil
 
 from bench import environment
 from bench.emulated import WHOLE_CLOUD, Running, local_cloud
-from bench.kit import Result, Row, aligned
+from bench.kit import Result, Row, aligned, keep
 from emulators.demo.portal import Portal
 from emulators.parts import telemetry
 from emulators.ports import ADDRESS, free_port
@@ -35,6 +35,7 @@ from emulators.traffic import Sent, Traffic
 MOST_CALLS = 200_000
 WARM_UP_SECONDS = 4.0
 _SPANS = 15
+_BEGIN, _END = "<!-- load -->", "<!-- end of load -->"
 
 
 @dataclass(frozen=True)
@@ -216,12 +217,13 @@ def result(load: Load, workers: int) -> Result:
     )
 
 
-def show(load: Load) -> Iterator[str]:
+def show(load: Load, workers: int) -> Iterator[str]:
     """What was found, line by line."""
     statuses = Counter(str(one.status) for one in load.calls)
     told = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
-    yield f"{len(load.calls)} calls in {load.seconds:.1f} s: {load.rate:.0f} calls/s ({told})"
-    yield f"acknowledged and missing: {len(load.missing)}"
+    found = f"{len(load.calls)} calls of {workers} callers in {load.seconds:.1f} s"
+    yield f"{found}: {load.rate:.0f} calls/s; answers by status: {told}"
+    yield f"acknowledged and then missing: {len(load.missing)}"
     for title, table in (
         ("Answers by route", routes(load)),
         ("Processor time", processes(load)),
@@ -232,8 +234,15 @@ def show(load: Load) -> Iterator[str]:
         yield from aligned(table)
 
 
-def publish(page: Path, load: Load, workers: int) -> None:
-    """Replace the tables between the markers of a page by what was found."""
+def publish(page: Path, lines: Sequence[str]) -> None:
+    """Put what was found between the markers of a page. Raises `ValueError` without markers."""
+    text = page.read_text()
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
+        raise ValueError(f"{page} has no {_BEGIN} ... {_END}")
+    figures = "\n".join(lines)
+    page.write_text(f"{before}{begin}\n```\n{figures}\n```\n{end}{after}")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -243,10 +252,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, default=16)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--untraced", action="store_true", help="no telemetry, so no spans")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the figures into this page")
     chosen = parser.parse_args(arguments)
-    print(environment.described(environment.machine()), flush=True)
+    on, before = environment.machine(), environment.load()
+    print(environment.described(on), flush=True)
     load = drive(chosen.seconds, chosen.customers, chosen.workers, chosen.seed, not chosen.untraced)
-    print("\n".join(show(load)))
+    lines = [*show(load, chosen.workers)]
+    print("\n".join(lines))
+    loads = {"load_before": before, "load_after": environment.load()}
+    keep(result(load, chosen.workers), on | loads)
+    if chosen.write is not None:
+        publish(chosen.write, [environment.described(on), *lines])
     return 1 if load.missing else 0
 
 
