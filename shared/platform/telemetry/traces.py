@@ -80,6 +80,7 @@ class Span:
         trace: TracebackType | None,
     ) -> None:
         _current.reset(self._token)
+        del self._token  # it holds on to more than a span that waits for its export should
         self.end = time_ns()
         if kind is not None:
             self.fail(kind.__name__)
