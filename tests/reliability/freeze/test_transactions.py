@@ -7,20 +7,16 @@ from sqlalchemy import text
 
 from shared.platform.database_errors import connection_lost
 from shared.platform.postgres import DatabaseSettings, make_engine
-from shared.platform.settings import load
 from tests.conftest import BERLIN, House
 
 LOCK = text("SELECT 1 FROM platform.clinics WHERE id = :id FOR UPDATE")
 STILL = 1.5
 
 
-def test_whoever_waits_for_a_lock_of_somebody_who_stands_still_gets_it(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STATEMENT_TIMEOUT_MS", str(int(STILL * 1000)))
-    hasty = make_engine(load(DatabaseSettings))
-    monkeypatch.delenv("STATEMENT_TIMEOUT_MS")
-    patient = make_engine(load(DatabaseSettings))
+def test_whoever_waits_for_a_lock_of_somebody_who_stands_still_gets_it(house: House) -> None:
+    url = house.cloud.env["DATABASE_URL"]
+    hasty = make_engine(DatabaseSettings(database_url=url, statement_timeout_ms=int(STILL * 1000)))
+    patient = make_engine(DatabaseSettings(database_url=url))
     try:
         with hasty.connect() as still, patient.connect() as waiting:
             still.execute(LOCK, {"id": BERLIN})
