@@ -1,10 +1,14 @@
-"""How often a portal call speaks with Postgres: in the cloud each time is a millisecond or more."""
+"""What a portal call costs, as counts: above all how often it speaks with Postgres.
+
+In the cloud each time is a millisecond or more.
+"""
 
 from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Any
 
 import pytest
+from pydantic.json_schema import GenerateJsonSchema
 from werkzeug.test import TestResponse
 
 from bench.trips import Trips, counted
@@ -88,3 +92,12 @@ def test_a_write_takes_few_round_trips(route: str, trips: Trips, ask: Ask) -> No
 
 def test_a_call_that_is_refused_at_the_door_takes_none(house: House, trips: Trips) -> None:
     assert trips.each(lambda: house.portal("GET", "/customers/me", None), 2) == 0
+
+
+def test_a_list_makes_no_schema_of_its_parameters(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = READS["contracts_list"][1]
+    ask(call)
+    monkeypatch.delattr(GenerateJsonSchema, "generate")
+    ask(call)

@@ -7,14 +7,15 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from shared.kernel.ids import ClinicId
+from shared.kernel.work import Work
 from shared.platform import postgres
 from shared.platform.database_errors import Undone
 from shared.platform.postgres import literal
 from shared.platform.unit_of_work import Cause, sql, transaction
-from tests.conftest import BERLIN, House
+from tests.conftest import BERLIN, KOLKATA, House
 from tests.reliability.probe import concurrently
 
 VALUE = "0198c0de-0000-7000-8000-00000000beef"
@@ -54,6 +55,37 @@ def test_a_value_is_written_as_postgres_reads_it(value: Any, written: str) -> No
 def ask() -> Any:
     with transaction(BERLIN, "test", Cause("test")) as work:
         return sql(work).execute(text("SELECT CAST(:n AS int)"), {"n": 7}).scalar()
+
+
+def tenant(work: Work) -> Any:
+    return sql(work).execute(text("SELECT current_setting('app.clinic_id')")).scalar()
+
+
+def test_a_transaction_that_asked_nothing_leaves_nothing_to_the_next(house: House) -> None:
+    with transaction(BERLIN, "test", Cause("test")):
+        pass
+    with transaction(KOLKATA, "test", Cause("test")) as work:
+        assert tenant(work) == str(KOLKATA)
+
+
+def test_a_first_statement_that_is_wrong_leaves_nothing_to_the_next(house: House) -> None:
+    with (
+        pytest.raises(DBAPIError, match="nowhere"),
+        transaction(BERLIN, "test", Cause("test")) as work,
+    ):
+        sql(work).execute(text("SELECT 1 FROM nowhere WHERE id = :n"), {"n": 7})
+    with transaction(KOLKATA, "test", Cause("test")) as work:
+        assert tenant(work) == str(KOLKATA)
+
+
+def test_what_the_first_statement_wrote_is_undone_with_the_rest(house: House) -> None:
+    rename = text("UPDATE platform.clinics SET name = :name")
+    with (
+        pytest.raises(ResourceClosedError),
+        transaction(BERLIN, "test", Cause("test")) as work,
+    ):
+        sql(work).execute(rename, {"name": "renamed"}).one()  # an update answers no rows
+    assert house.rows("SELECT 1 FROM platform.clinics WHERE name = 'renamed'") == []
 
 
 def test_a_connection_that_died_in_the_pool_is_replaced(house: House) -> None:
