@@ -10,7 +10,7 @@ from functools import cache
 from multiprocessing.util import Finalize
 
 from tests.reliability.simulation.ground import Ground, ground
-from tests.reliability.simulation.seeds import Outcome, shrunk, try_seed
+from tests.reliability.simulation.seeds import Outcome, shrunk, try_seed, weather
 
 _SHOWN = 8
 
@@ -25,9 +25,10 @@ def _ground() -> Ground:
 
 
 def _tried(seed: int, chosen: Namespace) -> Outcome:
-    outcome = try_seed(_ground(), seed, chosen.events, chosen.copies)
+    how = weather(seed, chosen.copies, worst=chosen.worst)
+    outcome = try_seed(_ground(), seed, chosen.events, how)
     if outcome.problems and chosen.shrink:
-        return shrunk(_ground(), outcome, chosen.copies)
+        return shrunk(_ground(), outcome, how)
     return outcome
 
 
@@ -39,13 +40,13 @@ def _outcomes(seeds: range, chosen: Namespace) -> Iterator[Outcome]:
             yield one.result()
 
 
-def report(outcome: Outcome, copies: int) -> str:
+def _report(outcome: Outcome, chosen: Namespace) -> str:
     """One line for a seed that holds; for another one how to see it again, and what differs."""
     lines = [str(outcome)]
     if outcome.problems:
         lines.append(
             f"  again: python -m tests.reliability.simulation --first {outcome.seed} --seeds 1 "
-            f"--events {outcome.asked} --copies {copies}"
+            f"--events {outcome.asked} --copies {chosen.copies}{' --worst' * chosen.worst}"
         )
         lines += [f"  {problem}" for problem in outcome.problems[:_SHOWN]]
         lines += [f"    {step}" for step in outcome.trail]
@@ -58,13 +59,14 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--events", type=int, default=100, help="about so many in each run")
     parser.add_argument("--copies", type=int, default=5, help="deliveries of each event")
+    parser.add_argument("--worst", action="store_true", help="all kinds of trouble at once")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--shrink", action=BooleanOptionalAction, default=True)
     chosen = parser.parse_args()
     seeds = range(chosen.first, chosen.first + chosen.seeds)
     failed, totals = [], [0] * 5
     for outcome in _outcomes(seeds, chosen):
-        sys.stdout.write(report(outcome, chosen.copies) + "\n")
+        sys.stdout.write(_report(outcome, chosen) + "\n")
         sys.stdout.flush()
         failed += [outcome.seed] if outcome.problems else []
         totals = [sum(pair) for pair in zip(totals, outcome.figures, strict=True)]

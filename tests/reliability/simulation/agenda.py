@@ -4,7 +4,10 @@ import heapq
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+
+_SAME_MOMENT = timedelta(minutes=10)
+"""What is due within it may be done at the same time: everything can be so late."""
 
 
 @dataclass(order=True)
@@ -60,12 +63,12 @@ class Agenda:
             return job
 
     def crowd(self, first: Job, most: int) -> list[Job]:
-        """With `first`, what belongs to its crowd; for `most` above 1 also what comes next."""
-        found = [first]
+        """With `first`, what belongs to its crowd; for `most` above 1 also what comes soon."""
+        found, last = [first], first.at + _SAME_MOMENT
         with self._lock:
             while self._jobs and (
                 (first.crowd and self._jobs[0].crowd == first.crowd)
-                or (len(found) < most and self._jobs[0].joins)
+                or (len(found) < most and self._jobs[0].joins and self._jobs[0].at <= last)
             ):
                 found.append(heapq.heappop(self._jobs))
             self.now = max(self.now, found[-1].at)

@@ -145,8 +145,12 @@ class Ground:
         }
 
     def waiting(self) -> set[int]:
-        """The backends that wait for a lock."""
-        rows = self.database.run("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        """The backends that wait for a lock.
+
+        Whoever releases a lock notes there and then who has it now; `pg_stat_activity` says that a
+        session waits until it has come to run again.
+        """
+        rows = self.database.run("SELECT pid FROM pg_locks WHERE NOT granted")
         return {int(row[0]) for row in rows}
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

@@ -1,7 +1,7 @@
 """Threads of which one runs at a time: at every point of a step the lots decide which.
 
-A thread that waits for a lock in Postgres is known by its backend in `pg_stat_activity`, never by
-how long it takes. It goes on by itself when the lock's holder is done; then everybody else waits
+A thread that waits for a lock in Postgres is known by its backend in `pg_locks`, never by how long
+it takes. It goes on by itself when the lock's holder is done; then everybody else waits
 until it has reached its next point.
 """
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +31,8 @@ ENDS = OPENS.replace(hour=12) + timedelta(days=45)
 """Timers that are due later are left alone; what was under way is brought to its end."""
 _TIMERS_LOOK = timedelta(hours=1)
 _POLLS = timedelta(hours=4)
-_MOST_POINTS = 10
+_MOST_POINTS = {":": 10, "commit:": 3, STATEMENT: 10}
+"""Among so many points of a kind one is chosen to die at."""
 
 
 @dataclass
@@ -140,9 +142,10 @@ class Run:
     def perform(self, name: str, some: Random, act: Callable[[], Any], dies_on: str = "") -> Any:
         """Run the product's code as a task; None if its process died on the way."""
         task = Task(name, some, self._wait, faults=self.weather.faults)
-        if some.random() < self.weather.deaths:
-            task.dies_among = dies_on or some.choice((":", ":", ":", STATEMENT))
-            task.dies_after = 0 if dies_on else some.randrange(_MOST_POINTS)
+        fate = lots(self.seed, "fate", name)
+        if fate.random() < self.weather.deaths:
+            task.dies_among = dies_on or fate.choice((":", ":", "commit:", STATEMENT))
+            task.dies_after = 0 if dies_on else fate.randrange(_MOST_POINTS[task.dies_among])
         tasks.begin(task)
         self._tasks.append(task)
         try:
@@ -157,9 +160,12 @@ class Run:
             tasks.begin(None)
 
     def command(self, name: str, act: Callable[[], Any]) -> None:
-        """Something a person or a vendor does. If the process dies, then when it is committed."""
-        some = lots(self.seed, "command", name)
-        self.perform(name, some, act, dies_on="work.commit:after")
+        """Something a person does. If the process dies before it is committed, they try again."""
+        point = lots(self.seed, "answer", name).choice(("before", "after"))
+        deaths = self.deaths
+        self.perform(name, lots(self.seed, name), act, f"work.commit:{point}")
+        if self.deaths > deaths and point == "before":
+            self.perform(f"{name} again", lots(self.seed, name), act, "work.commit:after")
         self._timers_soon()
 
     def _wait(self, time: timedelta) -> None:
@@ -189,11 +195,14 @@ class Run:
         """A vendor's webhook: repeated and late, and Chargebee's may never come."""
         self._webhooks += 1
         name = f"webhook {vendor} {self._webhooks}"
-        some = lots(self.seed, name)
+        some, sent = lots(self.seed, name), count(1)
 
         def send() -> None:
             status = self.perform(
-                name, some, lambda: self.ground.webhook(vendor, path, body), "work.commit:after"
+                f"{name} {next(sent)}",
+                some,
+                lambda: self.ground.webhook(vendor, path, body),
+                "work.commit:after",
             )
             if status is None:
                 self.agenda.at(self.agenda.now + timedelta(minutes=2), send)
@@ -259,11 +268,12 @@ class Run:
     def _polls_soon(self) -> None:
         if self.weather.calm:
             return
-        at = _ceiled(self.agenda.now, _POLLS)
+        self._poll(_ceiled(self.agenda.now, _POLLS))
 
+    def _poll(self, at: datetime) -> None:
         def follow(answer: Any) -> None:
             if answer is None or not answer.ok:
-                self._polls_soon()
+                self._poll(_ceiled(self.agenda.now, timedelta(minutes=1)))
 
         self._cron_at(at, "billing_agent", "chargebee_sync", follow)
 

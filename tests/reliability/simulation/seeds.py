@@ -43,27 +43,28 @@ class Outcome:
         )
 
 
-def weather(seed: int, copies: int) -> Weather:
-    """How bad it gets: every seed has its own mixture."""
+def weather(seed: int, copies: int, *, worst: bool = False) -> Weather:
+    """How bad it gets: every seed has its own mixture, or the `worst` of everything."""
     some = lots(seed, "weather")
+    pick = max if worst else some.choice
     return Weather(
         copies=copies,
-        late=some.choice((0.02, 0.06, 0.2)),
-        crowds=some.choice((0.01, 0.03, 0.06)),
-        together=some.choice((0.0, 0.05, 0.25)),
-        deaths=some.choice((0.0, 0.05, 0.15)),
-        refusals=some.choice((0.0, 0.03)),
-        faults=some.choice((0.0, 0.1, 0.3)),
+        late=pick((0.02, 0.06, 0.2)),
+        crowds=pick((0.01, 0.03, 0.06)),
+        together=pick((0.0, 0.05, 0.25)),
+        deaths=pick((0.0, 0.05, 0.2)),
+        refusals=pick((0.0, 0.03)),
+        faults=pick((0.0, 0.1, 0.3)),
         ordered=some.random() < 0.25,
     )
 
 
-def try_seed(ground: Ground, seed: int, events: int, copies: int) -> Outcome:
+def try_seed(ground: Ground, seed: int, events: int, how: Weather) -> Outcome:
     """Play a seed in order, then disturbed, and compare."""
     began = time.perf_counter()
     calm, wanted = _played(ground, seed, events, CALM)
     problems = [f"in order: {one}" for one in wrong(calm)]
-    run, found = _played(ground, seed, events, weather(seed, copies))
+    run, found = _played(ground, seed, events, how)
     problems += wrong(run)
     problems += differences(wanted, found)
     return Outcome(
@@ -80,12 +81,12 @@ def try_seed(ground: Ground, seed: int, events: int, copies: int) -> Outcome:
     )
 
 
-def shrunk(ground: Ground, outcome: Outcome, copies: int) -> Outcome:
+def shrunk(ground: Ground, outcome: Outcome, how: Weather) -> Outcome:
     """The same seed with as few people as still show a problem: their lives stay the same."""
     people = script.people(outcome.asked)
     for fewer in sorted({2, 4, 8, people // 4, people // 2}):
         if 2 <= fewer < people:
-            tried = try_seed(ground, outcome.seed, fewer * script.EVENTS_EACH, copies)
+            tried = try_seed(ground, outcome.seed, fewer * script.EVENTS_EACH, how)
             if tried.problems:
                 return tried
     return outcome
