@@ -30,7 +30,7 @@ from shared.kernel import clock
 from shared.kernel.event import Event, Occurrence
 from shared.kernel.ids import ClinicId, EventId
 from shared.kernel.tenancy import Role
-from shared.platform import outbox
+from shared.platform import outbox, settings
 from shared.runtime.agent import Agent
 
 BERLIN = ClinicId("0198c0de-0000-7000-8000-000000000001")
@@ -231,6 +231,7 @@ def house(_house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """
     for name, value in _house.cloud.env.items():
         monkeypatch.setenv(name, value)
+    settings.load.cache_clear()  # a test without the house may have read them before
     clock.use(_house.cloud.cloud.ground.clock.now)
     _house.cloud.heal()
     _house.rows(_EMPTY)

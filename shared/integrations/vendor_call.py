@@ -33,6 +33,8 @@ _NOT_CONNECTED = (
 )
 AT_ONCE = 4
 """Calls under way at a vendor from one process, which has eight threads (`start`)."""
+_PATIENCE_SECONDS = 0.25
+"""How long one more waits for a place: longer than a healthy call takes, too short to hold up."""
 _OPENS_AFTER = AT_ONCE
 """Failures in a row: all calls that can hang at once have timed out."""
 _RESTS_SECONDS = 5
@@ -61,7 +63,7 @@ class _Way:
 
     def __init__(self, vendor: str) -> None:
         self._vendor = vendor
-        self._lock = threading.Lock()
+        self._free = threading.Condition()
         self._waits_until: datetime | None = None
         self.under_way = 0
         self.breaker = pybreaker.CircuitBreaker(
@@ -80,18 +82,20 @@ class _Way:
 
         pybreaker lets every call through while it is half-open; here it is one at a time.
         """
-        with self._lock:
+        with self._free:
             if self._waits_until is not None and clock.now() < self._waits_until:
                 raise VendorUnavailable(self._vendor, "it asked to be left alone for a while")
             is_trial = self.breaker.current_state != pybreaker.STATE_CLOSED
-            if self.under_way >= (1 if is_trial else AT_ONCE):
+            most, patience = (1, 0.0) if is_trial else (AT_ONCE, _PATIENCE_SECONDS)
+            if not self._free.wait_for(lambda: self.under_way < most, patience):
                 raise VendorUnavailable(self._vendor, "busy with the calls under way")
             self.under_way += 1
         try:
             yield is_trial
         finally:
-            with self._lock:
+            with self._free:
                 self.under_way -= 1
+                self._free.notify()
 
     def wait(self, until: datetime) -> None:
         """Make no call before `until`."""
