@@ -31,17 +31,23 @@ CONTRACT = {
 
 
 @pytest.fixture(scope="module")
-def traffic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
-    """An open house of six customers."""
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A cloud of this module's own."""
     folder = tmp_path_factory.mktemp("traffic")
     with running(Options(folder, throwaway=True, starts=BEGINS, frozen=True)) as cloud:
-        stage = Stage(cloud)
+        made = Stage(cloud)
         try:
-            made = Traffic(stage, seed=7)
-            made.open(customers=6)
             yield made
         finally:
-            stage.close()
+            made.close()
+
+
+@pytest.fixture(scope="module")
+def traffic(stage: Stage) -> Traffic:
+    """An open house of six customers."""
+    made = Traffic(stage, seed=7)
+    made.open(customers=6)
+    return made
 
 
 def test_every_route_of_the_portal_is_called() -> None:
@@ -78,8 +84,8 @@ def test_all_that_was_acknowledged_is_there(traffic: Traffic) -> None:
     assert {"contract_request", "customer_register"} <= {one.route for one in traffic.ledger}
 
 
-def test_calls_that_fail_are_entries_and_promise_nothing(traffic: Traffic) -> None:
-    with traffic.stage.cloud.fault("postgres", "down"):
+def test_calls_that_fail_are_entries_and_promise_nothing(stage: Stage, traffic: Traffic) -> None:
+    with stage.cloud.fault("postgres", "down"):
         failed = traffic.run(calls=12)
     assert {one.status for one in failed if one.request.method} <= {503, None}
     traffic.run(calls=12)
@@ -98,11 +104,11 @@ def test_calls_that_fail_are_entries_and_promise_nothing(traffic: Traffic) -> No
         ("contracts.plans SET active = NOT active", "active = NOT active"),
     ],
 )
-def test_what_was_lost_is_noticed(damage: str, repair: str, traffic: Traffic) -> None:
+def test_what_was_lost_is_noticed(damage: str, repair: str, stage: Stage, traffic: Traffic) -> None:
     traffic.run(calls=150)
-    traffic.stage.cloud.settle()
+    stage.cloud.settle()
     table = damage.partition(" ")[0]
-    rows = traffic.stage.rows
+    rows = stage.rows
     rows(f"UPDATE {damage}")
     try:
         assert traffic.missing() != []
