@@ -124,7 +124,7 @@ class Trips:
         self._planned = time.monotonic()
         self._incoming = select.poll()
         self._incoming.register(connection._usock, select.POLLIN)
-        self._begins = False
+        self.unopened = False
         self.ahead: list[str] = []
         self.used = False
         connection.execute_unnamed, connection.execute_simple = self.execute, self.simple
@@ -142,7 +142,7 @@ class Trips:
         """
         if self._planned < self.outdated:
             self._forget()
-        self.ahead, self._begins = [script], True
+        self.ahead, self.unopened = [script], True
         self._connection._transaction_status = IN_TRANSACTION
 
     @_heard
@@ -214,12 +214,12 @@ class Trips:
 
     def _leaving(self) -> list[str]:
         """What leaves ahead of the statement that is next."""
-        leaving, self.ahead, self._begins = self.ahead, [], False
+        leaving, self.ahead, self.unopened = self.ahead, [], False
         return leaving
 
     @_heard
     def _end(self, how: str) -> None:
-        if self._begins:
+        if self.unopened:
             self._connection._transaction_status = IDLE
         self._leaving()
         if self._connection._in_transaction:

@@ -116,7 +116,7 @@ def _end(connection: Connection, closing: str, then: str) -> Any:
     try:
         return driver.execute_simple(f"{closing}; COMMIT; {then}").rows
     except DatabaseError:
-        if driver._in_transaction:
+        if driver._in_transaction or driver.trips.unopened:  # the COMMIT was not come to
             raise
         return None
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pg8000.exceptions import DatabaseError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
@@ -13,8 +14,9 @@ from shared.kernel.ids import ClinicId
 from shared.kernel.work import Work
 from shared.platform import postgres
 from shared.platform.database_errors import Undone
+from shared.platform.driver import Prepared
 from shared.platform.postgres import literal
-from shared.platform.unit_of_work import Cause, sql, transaction
+from shared.platform.unit_of_work import PLAIN, Cause, sql, transaction
 from tests.conftest import BERLIN, KOLKATA, House
 from tests.reliability.probe import concurrently
 
@@ -86,6 +88,16 @@ def test_what_the_first_statement_wrote_is_undone_with_the_rest(house: House) ->
     ):
         sql(work).execute(rename, {"name": "renamed"}).one()  # an update answers no rows
     assert house.rows("SELECT 1 FROM platform.clinics WHERE name = 'renamed'") == []
+
+
+def test_a_closing_that_cannot_be_planned_is_no_commit(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = "PREPARE wrong (int) AS SELECT 1 FROM nowhere"
+    monkeypatch.setitem(Prepared.known, "wrong", wrong)
+    with pytest.raises(DatabaseError, match="nowhere"), postgres.begin(None, PLAIN) as opened:
+        opened.closing = "EXECUTE wrong (1)"
+    assert ask() == 7
 
 
 def test_a_connection_that_died_in_the_pool_is_replaced(house: House) -> None:
