@@ -83,11 +83,12 @@ class _Way:
         pybreaker lets every call through while it is half-open; here it is one at a time.
         """
         with self._free:
-            if self._waits_until is not None and clock.now() < self._waits_until:
-                raise VendorUnavailable(self._vendor, "it asked to be left alone for a while")
             is_trial = self.breaker.current_state != pybreaker.STATE_CLOSED
             most, patience = (1, 0.0) if is_trial else (AT_ONCE, _PATIENCE_SECONDS)
-            if not self._free.wait_for(lambda: self.under_way < most, patience):
+            self._free.wait_for(lambda: self.under_way < most or self._left_alone(), patience)
+            if self._left_alone():
+                raise VendorUnavailable(self._vendor, "it asked to be left alone for a while")
+            if self.under_way >= most:
                 raise VendorUnavailable(self._vendor, "busy with the calls under way")
             self.under_way += 1
         try:
@@ -96,6 +97,9 @@ class _Way:
             with self._free:
                 self.under_way -= 1
                 self._free.notify()
+
+    def _left_alone(self) -> bool:
+        return self._waits_until is not None and clock.now() < self._waits_until
 
     def wait(self, until: datetime) -> None:
         """Make no call before `until`."""
