@@ -17,6 +17,7 @@ from shared.kernel import clock
 from shared.kernel.errors import VendorRefused
 from shared.kernel.ids import ClinicId, ContractId, CustomerId
 from tests.reliability.simulation.chance import share
+from tests.reliability.simulation.ground import OPENS
 from tests.reliability.simulation.vendors import Webhook, asked
 
 _KEYS_LAST = timedelta(minutes=30)
@@ -61,7 +62,7 @@ class Provider:
             "cf_clinic_id": str(clinic_id),
             "status": "active",
             "subscription_items": [{"item_price_id": plan, "item_type": "plan"}],
-            "current_term_end": _epoch() + 30 * 86_400,
+            "current_term_end": int(OPENS.timestamp()) + 30 * 86_400,
         }
         self.objects[Resource.SUBSCRIPTION][id_] = made
         self._changed("subscription_created", subscription=made)

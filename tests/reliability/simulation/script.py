@@ -69,7 +69,7 @@ def _open(clinic_id: ClinicId) -> None:
 
 def days(events: int) -> int:
     """For how long they do something: a small world has short lives."""
-    return min(DAYS, max(4, events // 25))
+    return min(DAYS, max(2, events // 20))
 
 
 @dataclass

@@ -20,7 +20,7 @@ from shared.runtime.agent import Agent
 from tests.reliability.simulation.ground import Ground, ground
 from tests.reliability.simulation.seeds import try_seed, weather
 
-_EVENTS = 60
+_EVENTS = 40
 
 
 @pytest.fixture(scope="module")

@@ -74,9 +74,11 @@ _NOTHING = {
         WHERE tickets.invoice_id = invoices.id AND invoices.status = 'paid'
           AND tickets.status <> 'solved'""",
     "unsent": "SELECT id, type FROM platform.outbox WHERE sent_at IS NULL",
+    # What a vendor refuses and nobody has an answer to is parked; its intent waits for a replay.
     "unclosed": """
         SELECT handler, event_id, state FROM platform.intents
-        WHERE state NOT IN ('done', 'refused')""",
+        WHERE state NOT IN ('done', 'refused') AND (handler, event_id::text) NOT IN (
+          SELECT handler, attributes ->> 'ce-id' FROM platform.dead_letters)""",
     "undone timers": """
         SELECT kind, subject, state, due_at FROM platform.timers
         WHERE state = 'parked' OR state = 'scheduled' AND kind NOT LIKE 'contract.%'""",
