@@ -46,20 +46,20 @@ format: setup ## Format the code and fix what can be fixed
 
 promises: $(PROOFS) ## Watch every promise hold: all proofs below, one after the other
 
-crash: setup ## Kill processes at every step they take (SEEDS=20), and look what was lost or doubled
+crash: setup ## Kill a process at every step; what was lost or doubled (SEEDS=20)
 	$(BIN)/python -m tests.reliability.crash --seeds $(or $(SEEDS),20)
 
-sim: setup ## Deliver seeded histories shuffled, late, doubled, at once (SEEDS=50 EVENTS=200)
+sim: setup ## Deliver histories shuffled, late, doubled, at once (SEEDS=50 EVENTS=200)
 	$(BIN)/python -m tests.reliability.simulation --seeds $(or $(SEEDS),50) --events $(or $(EVENTS),200)
 
 outages: setup ## Take each engine and vendor away for ten minutes under load
 	$(BIN)/python -m tests.reliability.outages
 
-poison: setup ## Send 5 000 messages, one in a hundred of them poison, and replay what was parked
+poison: setup ## Send 5 000 messages, one in a hundred poison; replay what was parked
 	$(BIN)/python -m tests.reliability.poison
 
-freeze: setup ## Stop processes right after they answered, and thaw them late
-	$(BIN)/python -m tests.reliability.freeze
+freeze: setup ## Stop processes right after they answered, thaw them late (SEEDS=20)
+	$(BIN)/python -m tests.reliability.freeze --seeds $(or $(SEEDS),20)
 
 schema-change: setup ## Change the schema under load, old and new code side by side
 	$(BIN)/python -m tests.reliability.schema_change
@@ -67,7 +67,7 @@ schema-change: setup ## Change the schema under load, old and new code side by s
 database-kill: setup ## Kill PostgreSQL three times under load
 	$(BIN)/python -m tests.reliability.database_kill
 
-load: setup ## Drive the local host with a seeded mix of portal calls; latencies and slowest spans
+load: setup ## Drive the local host with a seeded mix of calls; latencies, slowest spans
 	$(BIN)/python -m bench.load
 
 bench: setup ## Run the benchmarks, ratios to a peer where there is one (NAME=... for one)

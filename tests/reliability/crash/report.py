@@ -7,6 +7,7 @@ from itertools import islice
 from rich.console import Console
 from rich.table import Table
 
+from tests.reliability.command import replay
 from tests.reliability.crash.proof import POINTS, Verdict
 
 _SHOWN = 12
@@ -15,8 +16,8 @@ _SHOWN = 12
 
 def replay_of(verdict: Verdict) -> str:
     """The command that does it again."""
-    chosen = "" if verdict.armed == POINTS else f" --points {','.join(verdict.armed)}"
-    return f"python -m tests.reliability.crash --seed {verdict.seed}{chosen}"
+    chosen = "" if verdict.armed == POINTS else f"--points {','.join(verdict.armed)}"
+    return replay("crash", verdict.seed, chosen)
 
 
 def show_seed(verdict: Verdict, console: Console) -> None:
@@ -35,7 +36,7 @@ def show_seed(verdict: Verdict, console: Console) -> None:
         for promise, things in found.items():
             for thing, times in islice(things.items(), _SHOWN):
                 console.print(f"  {word} {times}: {thing}  [{promise}]", markup=False)
-    console.print(f"  {replay_of(verdict)}", style="bold")
+    console.print(f"  again: {replay_of(verdict)}", style="bold", soft_wrap=True)
 
 
 def show(verdicts: Sequence[Verdict], console: Console) -> None:

@@ -1,30 +1,28 @@
-"""`python -m tests.reliability.freeze --seeds 20`: stop at points, go on late, compare, tell."""
+"""Stop processes after answers and at other points, let them go on late; compare; tell."""
 
-import argparse
 import sys
 from collections import Counter
 from itertools import islice
 
-from tests.reliability.freeze.proof import POINTS, Verdict, chosen, prove
+from tests.reliability.command import add_seeds, parser, positive, replay, run, seeds, some_of
+from tests.reliability.crash.proof import POINTS
+from tests.reliability.freeze.proof import Verdict, chosen, prove
 
 _SHOWN = 12
 
 
 def main() -> int:
     """0 if every promise was kept, else 1."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=20, help="how many: 1, 2, 3 ...")
-    parser.add_argument("--seed", type=int, help="this one alone")
-    parser.add_argument("--points", help="with commas; a few of all by the seed unless given")
-    parser.add_argument("--many", type=int, default=10, help="how many points of a seed")
-    options = parser.parse_args()
-    points = options.points.split(",") if options.points else []
-    if unknown := set(points) - set(POINTS):
-        parser.error(f"no points: {', '.join(unknown)}; there is {', '.join(POINTS)}")
-    seeds = [options.seed] if options.seed is not None else range(1, options.seeds + 1)
+    options = parser("freeze", __doc__)
+    add_seeds(options, 20)
+    options.add_argument(
+        "--points", type=some_of(POINTS), help="with commas; if not, a few of all by the seed"
+    )
+    options.add_argument("--many", type=positive, default=10, help="so many points besides; 10")
+    asked = options.parse_args()
     verdicts = []
-    for seed in seeds:
-        verdicts.append(prove(seed, points or chosen(seed, options.many)))
+    for seed in seeds(asked):
+        verdicts.append(prove(seed, asked.points or chosen(seed, asked.many)))
         _show(verdicts[-1])
     kept = sum(verdict.kept for verdict in verdicts)
     reached = {point for verdict in verdicts for point in verdict.stopped}
@@ -48,8 +46,8 @@ def _show(verdict: Verdict) -> None:
         for promise, all_things in found.items():
             for thing, times in islice(all_things.items(), _SHOWN):
                 _say(f"  {word} {times}: {thing}  [{promise}]")
-    again = f"--seed {verdict.seed} --points {','.join(verdict.armed)}"
-    _say(f"  python -m tests.reliability.freeze {again}")
+    points = f"--points {','.join(verdict.armed)}"
+    _say(f"  again: {replay('freeze', verdict.seed, points)}")
 
 
 def _say(text: str) -> None:
@@ -58,4 +56,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,11 +1,11 @@
-"""`python -m tests.reliability.outages`: take each target away in turn, and tell."""
+"""Take engines and vendors away in turn for ten virtual minutes under load, let one hang; tell."""
 
-import argparse
-import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from rich.console import Console
 
+from tests.reliability.command import parser, positive, replay, run, some_of
 from tests.reliability.outages import hang
 from tests.reliability.outages.outage import CALLS, TARGETS, prove
 from tests.reliability.outages.report import begin, details, show_hang
@@ -16,36 +16,41 @@ _WIDTH = 110
 
 def main() -> int:
     """0 if every outage was passed as promised, else 1."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    choices = (*TARGETS, _HANG)
-    parser.add_argument("--target", action="append", choices=choices, help="all by default")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--calls", type=int, default=CALLS, help="of portals, in each outage")
-    options = parser.parse_args()
-    wanted = options.target or choices
+    options = parser("outages", __doc__)
+    every = (*TARGETS, _HANG)
+    known = f"with commas, of {', '.join(every)}; all if not"
+    options.add_argument("--targets", type=some_of(every), default=every, help=known)
+    options.add_argument("--seed", type=int, default=7, help="of the traffic; 7 if not")
+    options.add_argument(
+        "--calls", type=positive, default=CALLS, help=f"of portals, in each outage; {CALLS} if not"
+    )
+    chosen = options.parse_args()
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH
-    kept = _away([target for target in wanted if target != _HANG], options, console)
-    if _HANG in wanted:
-        hung = hang.prove(options.seed)
+    kept = _away([target for target in chosen.targets if target != _HANG], chosen, console)
+    if _HANG in chosen.targets:
+        hung = hang.prove(chosen.seed)
         show_hang(hung, console)
         kept.append(hung.kept)
+    if not all(kept):
+        again = f"--targets {','.join(chosen.targets)} --calls {chosen.calls}"
+        console.print(f"again: {replay('outages', chosen.seed, again)}", soft_wrap=True)
     return 0 if all(kept) else 1
 
 
-def _away(targets: Sequence[str], options: argparse.Namespace, console: Console) -> list[bool]:
+def _away(targets: Sequence[str], chosen: Namespace, console: Console) -> list[bool]:
     """Take each away in turn; whether each promise was kept."""
     if not targets:
         return []
     outcomes = []
     with begin(console) as show:
         for target in targets:
-            outcomes.append(prove(target, options.seed, options.calls))
+            outcomes.append(prove(target, chosen.seed, chosen.calls))
             show(outcomes[-1])
     details(outcomes, console)
     return [outcome.kept for outcome in outcomes]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,14 +1,15 @@
-"""`python -m tests.reliability.simulation --seeds N --first S --events E --copies 5`."""
+"""Play seeds in order and disturbed, and tell which of them ended otherwise than in order."""
 
 import os
 import sys
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
-from collections.abc import Iterator
+from argparse import BooleanOptionalAction, Namespace
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from functools import cache
 from multiprocessing.util import Finalize
 
+from tests.reliability.command import add_seeds, parser, positive, replay, run, seeds
 from tests.reliability.simulation.ground import Ground, ground
 from tests.reliability.simulation.seeds import Outcome, shrunk, try_seed, weather
 
@@ -32,10 +33,10 @@ def _tried(seed: int, chosen: Namespace) -> Outcome:
     return outcome
 
 
-def _outcomes(seeds: range, chosen: Namespace) -> Iterator[Outcome]:
+def _outcomes(numbers: Sequence[int], chosen: Namespace) -> Iterator[Outcome]:
     """Every seed's, as they come."""
-    with ProcessPoolExecutor(min(chosen.workers, len(seeds))) as pool:
-        tried = [pool.submit(_tried, seed, chosen) for seed in seeds]
+    with ProcessPoolExecutor(min(chosen.workers, len(numbers))) as pool:
+        tried = [pool.submit(_tried, seed, chosen) for seed in numbers]
         for one in as_completed(tried):
             yield one.result()
 
@@ -44,35 +45,35 @@ def _report(outcome: Outcome, chosen: Namespace) -> str:
     """One line for a seed that holds; for another one how to see it again, and what differs."""
     lines = [str(outcome)]
     if outcome.problems:
-        lines.append(
-            f"  again: python -m tests.reliability.simulation --first {outcome.seed} --seeds 1 "
-            f"--events {outcome.asked} --copies {chosen.copies}{' --worst' * chosen.worst}"
-        )
+        size = f"--events {outcome.asked} --copies {chosen.copies}{' --worst' * chosen.worst}"
+        lines.append(f"  again: {replay('simulation', outcome.seed, size)}")
         lines += [f"  {problem}" for problem in outcome.problems[:_SHOWN]]
         lines += [f"    {step}" for step in outcome.trail]
     return "\n".join(lines)
 
 
 def main() -> int:
-    parser = ArgumentParser(prog="python -m tests.reliability.simulation")
-    parser.add_argument("--seeds", type=int, default=50, help="how many")
-    parser.add_argument("--first", type=int, default=1, help="the first of them")
-    parser.add_argument("--events", type=int, default=100, help="about so many in each run")
-    parser.add_argument("--copies", type=int, default=5, help="deliveries of each event")
-    parser.add_argument("--worst", action="store_true", help="all kinds of trouble at once")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--shrink", action=BooleanOptionalAction, default=True)
-    chosen = parser.parse_args()
-    seeds = range(chosen.first, chosen.first + chosen.seeds)
+    """0 if every seed ended as it does in order, else 1."""
+    options = parser("simulation", __doc__)
+    add_seeds(options, 50)
+    options.add_argument("--events", type=positive, default=200, help="of a run, about; 200 if not")
+    options.add_argument("--copies", type=positive, default=5, help="of each event; 5 if not")
+    options.add_argument("--worst", action="store_true", help="all kinds of trouble at once")
+    options.add_argument("--workers", type=positive, default=os.cpu_count() or 1)
+    options.add_argument(
+        "--shrink", action=BooleanOptionalAction, default=True, help="a failing seed to few people"
+    )
+    chosen = options.parse_args()
+    numbers = seeds(chosen)
     failed, totals = [], [0] * 5
-    for outcome in _outcomes(seeds, chosen):
+    for outcome in _outcomes(numbers, chosen):
         sys.stdout.write(_report(outcome, chosen) + "\n")
         sys.stdout.flush()
         failed += [outcome.seed] if outcome.problems else []
         totals = [sum(pair) for pair in zip(totals, outcome.figures, strict=True)]
     events, deliveries, deaths, crowds, waits = totals
     sys.stdout.write(
-        f"{chosen.seeds} seeds: {events} events, {deliveries} deliveries, {deaths} deaths, "
+        f"{len(numbers)} seeds: {events} events, {deliveries} deliveries, {deaths} deaths, "
         f"{crowds} crowds, {waits} waits for locks; {len(failed)} ended otherwise than in order"
         f"{': ' + ' '.join(map(str, sorted(failed))) if failed else ''}\n"
     )
@@ -80,4 +81,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,0 +1,67 @@
+"""What the commands of the proofs have in common: their options, their end, and their replay."""
+
+import signal
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Collection, Sequence
+from types import FrameType
+
+_INTERRUPTED = 130
+
+
+def parser(proof: str, description: str) -> ArgumentParser:
+    """For `python -m tests.reliability.<proof>`."""
+    return ArgumentParser(f"python -m tests.reliability.{proof}", description=description)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on: less would prove nothing, and seem to have kept everything."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+    return number
+
+
+def some_of(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
+    """Names of `known`, with commas between them."""
+
+    def chosen(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        if unknown := [name for name in names if name not in known]:
+            raise ArgumentTypeError(f"no {', '.join(unknown)}; there is {', '.join(known)}")
+        return names
+
+    return chosen
+
+
+def add_seeds(options: ArgumentParser, count: int) -> None:
+    """The options of a proof that has many seeds, `count` unless told; `seeds` reads them."""
+    options.add_argument("--seeds", type=positive, default=count, help=f"how many; {count} if not")
+    options.add_argument("--first", type=int, default=1, help="the first of them; 1 if not")
+    options.add_argument("--seed", type=int, help="this one alone")
+
+
+def seeds(chosen: Namespace) -> Sequence[int]:
+    """What was asked for by the options of `add_seeds`."""
+    if chosen.seed is not None:
+        return [chosen.seed]
+    return range(chosen.first, chosen.first + chosen.seeds)
+
+
+def replay(proof: str, seed: int, options: str = "") -> str:
+    """The command that plays a seed again."""
+    return f".venv/bin/python -m tests.reliability.{proof} --seed {seed} {options}".rstrip()
+
+
+def run(main: Callable[[], int]) -> None:
+    """End the process with what `main` answers. Ctrl-C and SIGTERM close what it opened."""
+    signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: nothing is proven\n")
+        sys.exit(_INTERRUPTED)
+
+
+def _interrupted(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
