@@ -48,6 +48,14 @@ def seeds(chosen: Namespace) -> Sequence[int]:
     return range(chosen.first, chosen.first + chosen.seeds)
 
 
+def asked(options: ArgumentParser) -> Namespace:
+    """What was asked for. Says what happens now, since it takes its time."""
+    chosen = options.parse_args()
+    sys.stdout.write(f"{options.description}\n")
+    sys.stdout.flush()
+    return chosen
+
+
 def replay(proof: str, seed: int, options: str = "") -> str:
     """The command that plays a seed again."""
     return f".venv/bin/python -m tests.reliability.{proof} --seed {seed} {options}".rstrip()

@@ -4,7 +4,7 @@ import logging
 
 from rich.console import Console
 
-from tests.reliability.command import add_seeds, parser, run, seeds, some_of
+from tests.reliability.command import add_seeds, asked, parser, run, seeds, some_of
 from tests.reliability.crash.proof import POINTS, prove
 from tests.reliability.crash.report import show, show_seed
 
@@ -16,7 +16,7 @@ def main() -> int:
     options.add_argument(
         "--points", type=some_of(POINTS), default=POINTS, help="with commas; all if not"
     )
-    chosen = options.parse_args()
+    chosen = asked(options)
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # clients die in the midst of calls
     console, verdicts = Console(), []
     for seed in seeds(chosen):

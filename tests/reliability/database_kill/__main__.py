@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.reliability.command import parser, positive, replay, run
+from tests.reliability.command import asked, parser, positive, replay, run
 from tests.reliability.database_kill.proof import prove
 
 
@@ -15,7 +15,7 @@ def main() -> int:
     options.add_argument(
         "--workers", type=positive, default=4, help="portals that call at once; 4 if not"
     )
-    chosen = options.parse_args()
+    chosen = asked(options)
     outcome = prove(chosen.seed, chosen.kills, chosen.customers, chosen.workers)
     sys.stdout.writelines(f"{line}\n" for line in outcome.lines())
     if outcome.kept:

@@ -4,7 +4,16 @@ import sys
 from collections import Counter
 from itertools import islice
 
-from tests.reliability.command import add_seeds, parser, positive, replay, run, seeds, some_of
+from tests.reliability.command import (
+    add_seeds,
+    asked,
+    parser,
+    positive,
+    replay,
+    run,
+    seeds,
+    some_of,
+)
 from tests.reliability.crash.proof import POINTS
 from tests.reliability.freeze.proof import Verdict, chosen, prove
 
@@ -19,10 +28,10 @@ def main() -> int:
         "--points", type=some_of(POINTS), help="with commas; if not, a few of all by the seed"
     )
     options.add_argument("--many", type=positive, default=10, help="so many points besides; 10")
-    asked = options.parse_args()
+    wanted = asked(options)
     verdicts = []
-    for seed in seeds(asked):
-        verdicts.append(prove(seed, asked.points or chosen(seed, asked.many)))
+    for seed in seeds(wanted):
+        verdicts.append(prove(seed, wanted.points or chosen(seed, wanted.many)))
         _show(verdicts[-1])
     kept = sum(verdict.kept for verdict in verdicts)
     reached = {point for verdict in verdicts for point in verdict.stopped}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from tests.reliability.command import parser, positive, replay, run, some_of
+from tests.reliability.command import asked, parser, positive, replay, run, some_of
 from tests.reliability.outages import hang
 from tests.reliability.outages.outage import CALLS, TARGETS, prove
 from tests.reliability.outages.report import begin, details, show_hang
@@ -24,7 +24,7 @@ def main() -> int:
     options.add_argument(
         "--calls", type=positive, default=CALLS, help=f"of portals, in each outage; {CALLS} if not"
     )
-    chosen = options.parse_args()
+    chosen = asked(options)
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH

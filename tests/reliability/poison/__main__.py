@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.reliability.command import parser, positive, replay, run
+from tests.reliability.command import asked, parser, positive, replay, run
 from tests.reliability.poison.run import Ward, ward
 from tests.reliability.poison.sorts import MENDABLE
 
@@ -21,7 +21,7 @@ def main() -> int:
         "--share", type=float, default=0.01, help="of the messages that is poison; 0.01 if not"
     )
     options.add_argument("--seed", type=int, default=7, help="of the mix; 7 if not")
-    chosen = options.parse_args()
+    chosen = asked(options)
     if not 0 < round(chosen.messages * chosen.share) < chosen.messages:
         options.error(f"argument --share: {chosen.share:g} of {chosen.messages} is none or all")
     with (

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import cache
 from multiprocessing.util import Finalize
 
-from tests.reliability.command import add_seeds, parser, positive, replay, run, seeds
+from tests.reliability.command import add_seeds, asked, parser, positive, replay, run, seeds
 from tests.reliability.simulation.ground import Ground, ground
 from tests.reliability.simulation.seeds import Outcome, shrunk, try_seed, weather
 
@@ -63,7 +63,7 @@ def main() -> int:
     options.add_argument(
         "--shrink", action=BooleanOptionalAction, default=True, help="a failing seed to few people"
     )
-    chosen = options.parse_args()
+    chosen = asked(options)
     numbers = seeds(chosen)
     failed, totals = [], [0] * 5
     for outcome in _outcomes(numbers, chosen):
