@@ -24,10 +24,11 @@ from emulators.clock import VirtualClock
 from emulators.journal import Journal
 from emulators.ports import free_port
 from emulators.tokens import TokenIssuer
+from emulators.wiring import invoker
 
 COUNTERS = 500
 """A row for each push that is under way at the same time, and more: none waits for another's."""
-_SENDER = f"pubsub-invoker@{PROJECT}.iam.gserviceaccount.com"
+_SENDER = invoker("pubsub", PROJECT)
 
 
 @dataclass(frozen=True)

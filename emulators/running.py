@@ -13,6 +13,7 @@ from emulators.agenda import Agenda
 from emulators.cloud import LocalCloud, Options
 from emulators.fail_points import FailPoints
 from emulators.faults import Fault, FaultKind, Faults, NoSuchFault, checked
+from emulators.wiring import invoker
 
 _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 T = TypeVar("T")
@@ -92,6 +93,12 @@ class RunningCloud:
             return self.cloud.engines[engine].describe()
 
         return self.run(ask())
+
+    def service_token(self, function: str, kind: str) -> str:
+        """What Google's `kind` of sender (see `invoker`) shows to a function."""
+        sender = invoker(kind, self.env["GOOGLE_CLOUD_PROJECT"])
+        address = self.env["FUNCTIONS_URL"].format(function=function)
+        return self.cloud.ground.tokens.oidc(sender, address)
 
     def inbox(self, vendor: str) -> list[dict[str, Any]]:
         """What a vendor was told, newest first."""

@@ -71,6 +71,6 @@ def load(file: Path = FILE) -> Wiring:
     return Wiring.model_validate(json.loads(file.read_text()) if file.exists() else {})
 
 
-def invoker(kind: Literal["pubsub", "tasks", "scheduler", "operator"], project: str) -> str:
-    """The service account in whose name that service calls the functions."""
+def invoker(kind: str, project: str) -> str:
+    """The service account in whose name pubsub, tasks, scheduler or an operator calls functions."""
     return f"{kind}-invoker@{project}.iam.gserviceaccount.com"

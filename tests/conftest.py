@@ -88,17 +88,11 @@ class House:
             SimpleNamespace(**{agent.name: agent.function}), agent.name
         )
 
-    def service_token(self, function: str, kind: str) -> str:
-        """An OIDC token as Google's `kind` (pubsub, tasks, scheduler, operator) would send."""
-        audience = self.cloud.env["FUNCTIONS_URL"].format(function=function)
-        sender = f"{kind}-invoker@{self.cloud.env['GOOGLE_CLOUD_PROJECT']}.iam.gserviceaccount.com"
-        return self.cloud.cloud.ground.tokens.oidc(sender, audience)
-
     def trigger(
         self, function: str, path: str, kind: str, body: bytes = b"", **headers: str
     ) -> TestResponse:
         """Send an authentic request to one of the function's triggers."""
-        token = {"Authorization": f"Bearer {self.service_token(function, kind)}"}
+        token = {"Authorization": f"Bearer {self.cloud.service_token(function, kind)}"}
         return self.client(function).post(path, data=body, headers=token | headers)
 
     def deliver(

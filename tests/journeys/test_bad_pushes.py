@@ -44,11 +44,7 @@ class Door:
 
     def token(self, kind: str, audience: str = AGENT) -> str:
         """What Google's `kind` of sender shows to a function."""
-        project = self.cloud.env["GOOGLE_CLOUD_PROJECT"]
-        sender = f"{kind}-invoker@{project}.iam.gserviceaccount.com"
-        address = self.cloud.env["FUNCTIONS_URL"].format(function=audience)
-        tokens = self.cloud.cloud.ground.tokens
-        return tokens.oidc(sender, address)
+        return self.cloud.service_token(audience, kind)
 
     def knock(self, path: str, body: bytes, token: str | None) -> int:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}

@@ -89,8 +89,7 @@ class Seen:
         """Deliver a message to a function as Pub/Sub would, once more; the status."""
         cloud = self.stage.cloud
         audience = f"{cloud.url}/{function}"
-        sender = f"pubsub-invoker@{cloud.env['GOOGLE_CLOUD_PROJECT']}.iam.gserviceaccount.com"
-        token = cloud.cloud.ground.tokens.oidc(sender, audience)
+        token = cloud.service_token(function, "pubsub")
         message = {
             "data": base64.b64encode(data).decode(),
             "attributes": attributes,

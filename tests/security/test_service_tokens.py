@@ -145,7 +145,7 @@ def test_who_is_refused_changes_nothing(house: House, path: str) -> None:
 
 
 def test_a_services_token_opens_no_portal(house: House) -> None:
-    token = house.service_token("portal_api", "operator")
+    token = house.cloud.service_token("portal_api", "operator")
     assert house.portal("GET", "/contracts", token).status_code == 401
 
 

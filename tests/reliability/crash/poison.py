@@ -112,8 +112,7 @@ class Poison:
         """Ask until there is an answer: done, or not possible now either."""
         cloud = self._stage.cloud
         address = cloud.env["FUNCTIONS_URL"].format(function=function)
-        operator = f"operator-invoker@{cloud.env['GOOGLE_CLOUD_PROJECT']}.iam.gserviceaccount.com"
-        token = cloud.cloud.ground.tokens.oidc(operator, address)
+        token = cloud.service_token(function, "operator")
         for _ in range(_TRIES):
             with suppress(httpx.TransportError):
                 answer = httpx.post(

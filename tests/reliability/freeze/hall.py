@@ -45,9 +45,7 @@ class Hall:
     def trigger(self, function: str, path: str, kind: str, body: Any = None) -> int:
         """An authentic request to an agent; the status."""
         address = self.cloud.env["FUNCTIONS_URL"].format(function=function)
-        sender = f"{kind}-invoker@{self.cloud.env['GOOGLE_CLOUD_PROJECT']}.iam.gserviceaccount.com"
-        token = self.cloud.cloud.ground.tokens.oidc(sender, address)
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {self.cloud.service_token(function, kind)}"}
         return self.http.post(address + path, json=body, headers=headers).status_code
 
     def push_payment(self, player: Player, amount: int, event_id: str) -> int:

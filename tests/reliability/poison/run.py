@@ -208,12 +208,7 @@ class Ward:
     def replay(self, letter: dict[str, Any], function: str = "") -> int:
         """By the function's own door, as an operator would in production; the status."""
         asked = function or letter["function"]
-        audience = self.cloud.env["FUNCTIONS_URL"].format(function=asked)
-        sender = (
-            f"operator-invoker@{self.cloud.env['GOOGLE_CLOUD_PROJECT']}.iam.gserviceaccount.com"
-        )
-        token = self.cloud.cloud.ground.tokens.oidc(sender, audience)
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {self.cloud.service_token(asked, 'operator')}"}
         url = f"{self.cloud.url}/{asked}/dead-letters/{letter['id']}"
         return self.http.post(url, headers=headers).status_code
 

@@ -41,7 +41,7 @@ class Cause:
 
 def ask(probe: Probe, method: str, path: str = "", **query: str | int) -> TestResponse:
     """What the operator asks of `probe`'s dead letters."""
-    token = {"Authorization": f"Bearer {probe.house.service_token('probe', 'operator')}"}
+    token = {"Authorization": f"Bearer {probe.house.cloud.service_token('probe', 'operator')}"}
     client = probe.house.client("probe")
     return client.open(f"/dead-letters{path}", method=method, query_string=query, headers=token)
 
@@ -269,6 +269,6 @@ def test_there_is_nothing_else_to_ask(probe: Probe, method: str, path: str) -> N
 def test_only_the_operator_may_look_or_replay(
     probe: Probe, method: str, path: str, kind: str
 ) -> None:
-    token = {"Authorization": f"Bearer {probe.house.service_token('probe', kind)}"}
+    token = {"Authorization": f"Bearer {probe.house.cloud.service_token('probe', kind)}"}
     client = probe.house.client("probe")
     assert client.open(f"/dead-letters{path}", method=method, headers=token).status_code == 401

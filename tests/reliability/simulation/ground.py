@@ -27,6 +27,7 @@ from bench.database import Database, database
 from emulators.clock import VirtualClock
 from emulators.journal import Journal
 from emulators.tokens import TokenIssuer
+from emulators.wiring import invoker
 from shared.platform import postgres, settings
 from shared.platform.postgres import DatabaseSettings
 from shared.platform.telemetry import log
@@ -97,11 +98,10 @@ class Ground:
     def _token(self, function: str, kind: str) -> str:
         key = (function, kind)
         if key not in self._tokens:
-            sender = f"{kind}-invoker@{PROJECT}.iam.gserviceaccount.com"
             claims = {
                 "iss": "https://accounts.google.com",
                 "aud": f"http://127.0.0.1:9/{function}",
-                "email": sender,
+                "email": invoker(kind, PROJECT),
                 "email_verified": True,
                 "iat": int(OPENS.timestamp()),
                 "exp": int((OPENS + timedelta(days=4000)).timestamp()),
