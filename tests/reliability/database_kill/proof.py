@@ -49,7 +49,8 @@ class Outcome:
 
     @property
     def kept(self) -> bool:
-        return len(self.back) == self.kills and not self.wrong and len(self.hosts) == 1
+        proven = len(self.back) == self.kills and len(self.acknowledged) > 0
+        return proven and not self.wrong and len(self.hosts) == 1
 
     def lines(self) -> Iterator[str]:
         """The outcome, for people."""

@@ -22,13 +22,14 @@ from emulators.fail_points import Action, FailPoints
 from emulators.running import running
 from shared.platform.steps import Step
 from tests.journeys.street import Street
+from tests.reliability.crash import promises
 from tests.reliability.crash.portal import PatientPortal
-from tests.reliability.crash.promises import Things, things
+from tests.reliability.crash.promises import Things
+from tests.reliability.crash.proof import POINTS
 from tests.reliability.crash.traffic import Town
 from tests.reliability.freeze.warden import watching
 
 AFTERWARDS = f"{Step.ANSWER}:after"
-POINTS = tuple(f"{step}:{side}" for step in Step for side in ("before", "after"))
 _EARLY = 0.7
 _PATIENCE = 6.0
 """Real seconds that whoever called a process waits for it, and a statement for a lock."""
@@ -77,8 +78,8 @@ def prove(seed: int, points: Sequence[str]) -> Verdict:
         seed=seed,
         armed=tuple(points),
         stopped=troubled.stopped,
-        lost={promise: calm.true[promise] - troubled.true[promise] for promise in calm.true},
-        doubled={promise: troubled.true[promise] - calm.true[promise] for promise in calm.true},
+        lost=promises.lost(calm.true, troubled.true),
+        doubled=promises.doubled(calm.true, troubled.true),
         seconds=time.monotonic() - began,
     )
 
@@ -95,7 +96,7 @@ def _live(seed: int, passing: Mapping[str, int]) -> Life:
         stage.cloud.advance(hours=1)
         stage.listen()
         stopped = tuple(fired.point for fired in points.fired())
-        return Life(things(stage), points.reached(), stopped)
+        return Life(promises.things(stage), points.reached(), stopped)
 
 
 def _arm(points: FailPoints, passing: Mapping[str, int]) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -55,8 +56,8 @@ class Outcome:
 
     @property
     def kept(self) -> bool:
-        served = all(self.served.get(code) for code in Code)
-        return served and not self.errors and not self.wrong and self.waits.longest < MOST_BLOCKED
+        proven = all(self.served.get(code) for code in Code) and self.waits.samples > 0
+        return proven and not self.errors and not self.wrong and self.waits.longest < MOST_BLOCKED
 
     def lines(self) -> Iterator[str]:
         """The outcome, for people."""
@@ -135,11 +136,11 @@ def reading(cloud: RunningCloud, seconds: float) -> Iterator[None]:
             time.sleep(seconds)
             database.run("COMMIT")
 
-    reader = threading.Thread(target=read)
-    reader.start()
-    begun.wait()
-    yield
-    reader.join()
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(read)
+        begun.wait(seconds)
+        yield
+        reader.result()
 
 
 def prove(seed: int, customers: int, seconds: float, workers: int = 4) -> Outcome:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -40,11 +41,11 @@ def watching(admin_url: str) -> Iterator[Waits]:
                     seen[pid, since] = float(seconds)
                 time.sleep(_OFTEN)
 
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        yield waits
-    finally:
-        over.set()
-        watcher.join()
-        waits.waited, waits.longest = len(seen), max(seen.values(), default=0.0)
+    with ThreadPoolExecutor(1) as pool:
+        watcher = pool.submit(look)
+        try:
+            yield waits
+        finally:
+            over.set()
+        watcher.result()
+    waits.waited, waits.longest = len(seen), max(seen.values(), default=0.0)
