@@ -92,6 +92,11 @@ class Distribution:
         self.counts = [0] * buckets
         self.count, self.sum = 0, 0.0
 
+    def copy(self) -> "Distribution":
+        made = Distribution(0)
+        made.counts, made.count, made.sum = [*self.counts], self.count, self.sum
+        return made
+
 
 class Histogram(Instrument):
     """How values spread over `bounds`, each the upper end of a bucket."""
@@ -111,3 +116,8 @@ class Histogram(Instrument):
             known.counts[bisect_left(self.bounds, value)] += 1
             known.count += 1
             known.sum += value
+
+    def readings(self) -> list[tuple[Values, Distribution]]:
+        """By attributes; copies, whose counts add up whatever is recorded meanwhile."""
+        with self._lock:
+            return [(values, known.copy()) for values, known in self.spread.items()]

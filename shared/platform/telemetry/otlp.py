@@ -116,7 +116,7 @@ def _points(instrument: Instrument) -> Iterator[tuple[Values, dict[str, Any]]]:
             for value, at, values in instrument.readings():
                 yield values, {"as_double": value, "time_unix_nano": int(at * 1e9)}
         case Histogram():
-            for values, known in list(instrument.spread.items()):
+            for values, known in instrument.readings():
                 yield (
                     values,
                     {

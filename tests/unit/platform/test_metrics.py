@@ -70,6 +70,16 @@ def test_a_histogram_counts_a_value_in_the_bucket_it_does_not_exceed(
     assert (list(point.bucket_counts), list(point.explicit_bounds)) == ([2, 2, 1], [1, 2])
 
 
+def test_what_leaves_of_a_histogram_is_not_changed_by_what_is_recorded_meanwhile(
+    exporting: None, declared: None
+) -> None:
+    histogram = Histogram("h", "s", "", bounds=(1, 2))
+    histogram.record(0.5)
+    ((_, leaving),) = histogram.readings()
+    histogram.record(0.5)
+    assert (leaving.count, leaving.counts) == (1, [1, 0, 0])
+
+
 def test_a_counter_adds_up_by_its_attributes(exporting: None, declared: None) -> None:
     counter = Counter("c", "1", "", ("k",))
     for value in ("x", "y", "x"):
