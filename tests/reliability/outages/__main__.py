@@ -8,10 +8,9 @@ from rich.console import Console
 from tests.reliability.command import asked, parser, positive, replay, run, some_of
 from tests.reliability.outages import hang
 from tests.reliability.outages.outage import CALLS, TARGETS, prove
-from tests.reliability.outages.report import begin, details, show_hang
+from tests.reliability.outages.report import begin, details, show, show_hang
 
 _HANG = "hung-vendor"
-_WIDTH = 110
 
 
 def main() -> int:
@@ -26,8 +25,6 @@ def main() -> int:
     )
     chosen = asked(options)
     console = Console()
-    if not console.is_terminal:
-        console.width = _WIDTH
     kept = _away([target for target in chosen.targets if target != _HANG], chosen, console)
     if _HANG in chosen.targets:
         hung = hang.prove(chosen.seed)
@@ -44,10 +41,10 @@ def _away(targets: Sequence[str], chosen: Namespace, console: Console) -> list[b
     if not targets:
         return []
     outcomes = []
-    with begin(console) as show:
-        for target in targets:
-            outcomes.append(prove(target, chosen.seed, chosen.calls))
-            show(outcomes[-1])
+    begin(console)
+    for target in targets:
+        outcomes.append(prove(target, chosen.seed, chosen.calls))
+        show(outcomes[-1], console)
     details(outcomes, console)
     return [outcome.kept for outcome in outcomes]
 

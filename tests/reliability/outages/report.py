@@ -1,62 +1,44 @@
-"""One row for each outage, and whatever was not as promised."""
+"""One row for each outage as it comes, and whatever was not as promised."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Literal
+from collections.abc import Iterable
 
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from tests.reliability.outages.hang import MOST_CALLS, SECONDS, VENDOR, Hang
 from tests.reliability.outages.outage import DRAINED_WITHIN, MINUTES, Outcome
 
 _MOST = 10
-_COLUMNS = (
-    "Away",
-    "Writes",
-    "failed",
-    "refused",
-    "Backlog",
-    "drained in",
-    "really",
-    "Disorder",
-    "Doubled",
-    "Lost",
-    "",
-)
+_COLUMNS = "away      writes  failed  refused  backlog  drained  really  disorder  doubled  lost"
+_ROW = "{:<9}{:>7}{:>8}{:>9}{:>9}{:>9}{:>8}{:>10}{:>9}{:>6}  {}"
 
 
-@contextmanager
-def begin(console: Console) -> Iterator[Callable[[Outcome], None]]:
-    """A table that grows; answers what adds a row."""
-    title = f"Each away for {MINUTES} virtual minutes under load"
-    table = Table(
-        title=title,
-        caption=f"drained in virtual seconds, at most {DRAINED_WITHIN}; refused: by the rules",
+def begin(console: Console) -> None:
+    """The heading of the rows to come."""
+    console.print(
+        f"Each away for {MINUTES} virtual minutes. refused: by the rules; drained: within "
+        f"{DRAINED_WITHIN} virtual seconds\n\n{_COLUMNS}",
+        highlight=False,
+        soft_wrap=True,
     )
-    for column in _COLUMNS:
-        justify: Literal["left", "right"] = "left" if column in ("Away", "") else "right"
-        table.add_column(column, justify=justify, no_wrap=True)
-    with Live(table, console=console):
-        yield lambda outcome: table.add_row(*_cells(outcome))
 
 
-def _cells(outcome: Outcome) -> Iterable[str]:
+def show(outcome: Outcome, console: Console) -> None:
+    """One row."""
     drained = "never" if outcome.drained is None else f"{outcome.drained} s"
-    return (
+    row = _ROW.format(
         outcome.target,
-        f"{outcome.writes}",
-        f"{len(outcome.failed)}",
-        f"{outcome.refused}",
-        f"{outcome.backlog}",
+        outcome.writes,
+        len(outcome.failed),
+        outcome.refused,
+        outcome.backlog,
         drained,
         f"{outcome.took:.1f} s",
-        f"{len(outcome.disorder)}",
-        f"{len(outcome.doubled)}",
-        f"{len(outcome.lost)}",
+        len(outcome.disorder),
+        len(outcome.doubled),
+        len(outcome.lost),
         "[green]kept[/green]" if outcome.kept else "[red]BROKEN[/red]",
     )
+    console.print(row, highlight=False, soft_wrap=True)
 
 
 def details(outcomes: Iterable[Outcome], console: Console) -> None:
