@@ -77,8 +77,9 @@ _NOTHING = {
     # What a vendor refuses and nobody has an answer to is parked; its intent waits for a replay.
     "unclosed": """
         SELECT handler, event_id, state FROM platform.intents
-        WHERE state NOT IN ('done', 'refused') AND (handler, event_id::text) NOT IN (
-          SELECT handler, attributes ->> 'ce-id' FROM platform.dead_letters)""",
+        WHERE state NOT IN ('done', 'refused') AND NOT EXISTS (
+          SELECT 1 FROM platform.dead_letters letters WHERE letters.handler = intents.handler
+            AND letters.attributes ->> 'ce-id' = event_id::text)""",
     "undone timers": """
         SELECT kind, subject, state, due_at FROM platform.timers
         WHERE state = 'parked' OR state = 'scheduled' AND kind NOT LIKE 'contract.%'""",
@@ -116,25 +117,26 @@ def wrong(run: Run) -> Iterator[str]:
             yield f"ticket {ticket} was opened {len(opened)} times"
 
 
-def _told(run: Run) -> dict[str, list[tuple[Any, ...]]]:
-    """What each vendor was told, by what it was about."""
+def _sent(run: Run) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    """What each messenger was given, each message once; pushes are left out, see `wrong`."""
     whose = {
         str(row[0]): (str(row[1]), row[2], row[3])
         for row in run.ground.rows(
             "SELECT id, customer_id, template, channel FROM notifications.messages"
         )
     }
-    told: dict[str, list[tuple[Any, ...]]] = {
-        f"{name} sent": sorted(
-            {
-                (str(one.envelope.message_id), *whose[str(one.envelope.message_id)],
-                 one.envelope.subject, one.envelope.text)
+    for name, messenger in run.messengers.items():
+        if name != "fcm":
+            given = {
+                (one.envelope.message_id, one.envelope.subject, one.envelope.text)
                 for one in messenger.sent
             }
-        )
-        for name, messenger in run.messengers.items()
-    }  # fmt: skip
-    told = {name: [row[1:] for row in rows] for name, rows in told.items() if name != "fcm sent"}
+            yield f"{name} sent", [(*whose[str(id_)], *said) for id_, *said in given]
+
+
+def _told(run: Run) -> dict[str, list[tuple[Any, ...]]]:
+    """What each vendor was told, by what it was about."""
+    told = dict(_sent(run))
     told["ear was told"] = [(what.partition("{")[0],) for what in run.ear.told]
     hasty = {row[0] for row in run.ground.rows(_HASTY.replace(" id ", " customer_id "))}
     told["marketing was told"] = [
