@@ -29,6 +29,7 @@ from tests.reliability.simulation.witness import Ear
 
 ENDS = OPENS.replace(hour=12) + timedelta(days=45)
 """Timers that are due later are left alone; what was under way is brought to its end."""
+_MOST_RELAYS = 20_000
 _TIMERS_LOOK = timedelta(hours=1)
 _POLLS = timedelta(hours=4)
 _MOST_POINTS = {":": 10, "commit:": 3, STATEMENT: 10}
@@ -69,7 +70,7 @@ class Run:
         self.ear = Ear()
         self.documents = Documents()
         self._planned: dict[str, datetime] = {}
-        self._webhooks = 0
+        self._webhooks = self._relays = 0
         self._tasks: list[Task] = []
 
     @property
@@ -83,6 +84,16 @@ class Run:
             desk=self.desk,
             senders={channel: (post[name],) for channel, name in channels.items()},
         )
+
+    @property
+    def _special(self) -> dict[str, Any]:
+        """What the agents of the machinery have for vendors."""
+        return {
+            "outbox_relay": self.transport,
+            "reminder_scheduler": self.transport.create,
+            "status_mirror": firestore.mirror,
+            "witness": self.ear,
+        }
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -98,13 +109,7 @@ class Run:
             stack.enter_context(patch.object(delivery, "_publisher", self.transport))
             stack.enter_context(patch.object(firestore, "_call", self.documents.call))
             for name, agent in self.ground.agents.items():
-                mine: Any = self.vendors
-                if name == "reminder_scheduler":
-                    mine = self.transport.create
-                if name == "status_mirror":
-                    mine = firestore.mirror
-                if name == "witness":
-                    mine = self.ear
+                mine = self._special.get(name, self.vendors)
                 stack.enter_context(patch.object(agent, "_vendors", mine))
             yield
 
@@ -246,6 +251,8 @@ class Run:
         at = _ceiled(self.agenda.now, timedelta(minutes=1))
 
         def follow(answer: Any) -> None:
+            self._relays += 1
+            assert self._relays < _MOST_RELAYS, "the outbox never becomes empty"
             if answer is None or "X-Idle-Until" not in answer.headers:
                 self._relay_soon()
 

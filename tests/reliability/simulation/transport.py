@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from emulators.pubsub.filters import compile_filter
+from shared.kernel.errors import VendorUnavailable
 from shared.kernel.ids import TimerId
 from shared.platform.outbox import Letter
 from shared.runtime import wiring
@@ -112,6 +113,8 @@ class Transport:
 
     def publish(self, letters: Sequence[Letter]) -> list[int]:
         if self.refusing():
+            if letters[0].seq % 2:
+                raise VendorUnavailable("pubsub", "UNAVAILABLE")
             return []
         for letter in letters:
             self.published += 1
