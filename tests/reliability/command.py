@@ -62,8 +62,9 @@ def replay(proof: str, seed: int, options: str = "") -> str:
 
 
 def run(main: Callable[[], int]) -> None:
-    """End the process with what `main` answers. Ctrl-C and SIGTERM close what it opened."""
-    signal.signal(signal.SIGTERM, _interrupted)
+    """End the process with what `main` answers. What ends it from outside closes what it opened."""
+    for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, _interrupted)
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -63,7 +63,7 @@ def test_a_replay_is_a_command_for_the_shell() -> None:
     assert replay("crash", 7, "--points a,b") == f"{command} --points a,b"
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_is_interrupted_closes_what_was_open_and_says_so(
     sent: signal.Signals, tmp_path: Path
 ) -> None:
