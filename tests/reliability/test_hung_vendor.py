@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from email.utils import format_datetime
 
@@ -19,6 +19,7 @@ from shared.integrations.vendor_call import (
     breaker_states,
     calling,
     calls_under_way,
+    heed,
 )
 from shared.kernel import clock
 from shared.kernel.errors import OutcomeUnknown, VendorError, VendorUnavailable
@@ -103,6 +104,23 @@ def test_place_of_a_call_that_ended_is_free_again(hanging: Hanging) -> None:
     with calling("mute"):
         assert calls_under_way() == {"mute": 1}
     assert calls_under_way() == {"mute": 0}
+
+
+@pytest.mark.parametrize(("asks", "ends"), [("", OutcomeUnknown), ("30", VendorUnavailable)])
+def test_call_that_waits_gets_the_place_unless_the_vendor_is_to_be_left_alone(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch, asks: str, ends: type[VendorError]
+) -> None:
+    monkeypatch.setattr(vendor_call, "_PATIENCE_SECONDS", 20)
+    hanging.time_out()
+    with ExitStack() as others:
+        for _ in range(AT_ONCE - 1):
+            others.enter_context(calling("mute"))
+        with calling("mute"):
+            waiting = hanging.call()
+            wait_until(lambda: len(vendor_call._ways["mute"]._free._waiters) == 1)  # type: ignore[attr-defined]
+            heed(asks)
+        assert isinstance(waiting.exception(20), ends)
+    assert hanging.made == (0 if asks else 1)
 
 
 def test_call_that_opens_the_breaker_leaves_its_own_outcome_unknown() -> None:
