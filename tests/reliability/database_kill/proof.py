@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -68,10 +69,7 @@ class Outcome:
 def prove(seed: int, kills: int, customers: int, workers: int = 4) -> Outcome:
     """Traffic on a cloud with a durable database, which is killed so often at seeded instants."""
     random, outcome = Random(f"kills {seed}"), Outcome(kills=kills)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running(Options(folder=Path(folder), seed=seed)) as cloud,
-    ):
+    with _durable(seed) as cloud:
         stage = Stage(cloud)
         try:
             traffic = Traffic(stage, seed)
@@ -89,6 +87,20 @@ def prove(seed: int, kills: int, customers: int, workers: int = 4) -> Outcome:
         finally:
             stage.close()
     return outcome
+
+
+@contextmanager
+def _durable(seed: int) -> Iterator[RunningCloud]:
+    """A cloud that keeps what it acknowledged; its database goes with the proof all the same."""
+    with tempfile.TemporaryDirectory(prefix="clinicloop-database-kill-") as folder:
+        database = None
+        try:
+            with running(Options(folder=Path(folder), seed=seed)) as cloud:
+                database = cloud.cloud.postgres
+                yield cloud
+        finally:
+            if database is not None:
+                database.destroy()
 
 
 def _kill(cloud: RunningCloud, traffic: Traffic) -> float:

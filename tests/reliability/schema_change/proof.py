@@ -146,7 +146,7 @@ def reading(cloud: RunningCloud, seconds: float) -> Iterator[None]:
 def prove(seed: int, customers: int, seconds: float, workers: int = 4) -> Outcome:
     """The whole change on a cloud of its own; `seconds` is how long each state of it lasts."""
     outcome = Outcome()
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(prefix="clinicloop-schema-change-") as place:
         folder = Path(place)
         options = Options(folder=folder, throwaway=True, seed=seed, ports={"host": free_port()})
         with running(options) as cloud:
