@@ -1,7 +1,6 @@
 """How each kind of handler runs: what is claimed, what commits when, and when it is left alone."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,19 +82,33 @@ class VendorCall:
         except Exception:
             intents.reopen(self.name, occurrence.id, claim.attempt, IntentState.UNKNOWN)
             raise
-        with self._recording(function, occurrence, claim, IntentState.DONE) as work:
+
+        def told(work: Work) -> None:
             self.effect.record(outcome, event, work)
 
-    @contextmanager
-    def _recording(
-        self, function: str, occurrence: Occurrence, claim: Claim, state: IntentState
-    ) -> Iterator[Work]:
-        """The transaction that closes the intent, while it is still this attempt's."""
-        close = intents.close(self.name, occurrence.id, claim.attempt, state)
-        with committed(occurrence.clinic_id, function, _cause(occurrence), close) as work:
+        self._record(function, occurrence, claim, IntentState.DONE, told)
+
+    def _record(
+        self,
+        function: str,
+        occurrence: Occurrence,
+        claim: Claim,
+        state: IntentState,
+        record: Callable[[Work], None],
+    ) -> None:
+        """Record in the transaction that closes the intent, while it is still this attempt's.
+
+        It is done once more where Postgres undid it: else nobody would know of a call that was
+        made, and a vendor that cannot be asked would be called again.
+        """
+
+        def act(work: Transaction) -> None:
             if not work.opened:
                 raise Busy(self.name)
-            yield work
+            record(work)
+
+        close = intents.close(self.name, occurrence.id, claim.attempt, state)
+        carried_out(act, occurrence.clinic_id, function, _cause(occurrence), close)
 
     def _closing(self, occurrence: Occurrence, claim: Claim, state: IntentState) -> str:
         return intents.close_statement(self.name, occurrence.id, claim.attempt, state)
@@ -124,11 +137,15 @@ class VendorCall:
     def _refused(
         self, function: str, occurrence: Occurrence, claim: Claim, refusal: VendorRefused
     ) -> None:
-        if self.effect.refuse is None:
+        refuse = self.effect.refuse
+        if refuse is None:
             intents.reopen(self.name, occurrence.id, claim.attempt, IntentState.OPEN)
             raise refusal
-        with self._recording(function, occurrence, claim, IntentState.REFUSED) as work:
-            self.effect.refuse(refusal.reason, occurrence.event, work)
+
+        def told(work: Work) -> None:
+            refuse(refusal.reason, occurrence.event, work)
+
+        self._record(function, occurrence, claim, IntentState.REFUSED, told)
 
 
 @dataclass(frozen=True)

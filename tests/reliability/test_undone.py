@@ -9,7 +9,7 @@ from sqlalchemy import text
 from shared.events.customers import CustomerRegistered
 from shared.kernel import clock
 from shared.kernel.ids import EventId
-from shared.kernel.work import Work
+from shared.kernel.work import Effect, Work
 from shared.platform import outbox, postgres, steps
 from shared.platform.unit_of_work import sql
 from shared.runtime import parking
@@ -42,6 +42,23 @@ def test_a_reaction_that_postgres_undid_takes_effect_at_once(probe: Probe, failu
     ran = declare(probe, failure)
     assert probe.deliver(EventId.new()) == 204
     assert (ran(), probe.notes) == (2, 1)
+
+
+@pytest.mark.parametrize("failure", [DEADLOCK, LOST])
+def test_what_a_vendor_answered_is_recorded_although_postgres_undid_it(
+    probe: Probe, failure: str
+) -> None:
+    failures = [failure]
+
+    def record(_: str, __: CustomerRegistered, work: Work) -> None:
+        probe.note(work)
+        if failures:
+            sql(work).execute(text(failures.pop()))
+
+    effect = Effect[str, str](lambda *_: "request", lambda _, vendor, key: vendor.call(key), record)
+    probe.agent.effects("probe_tells", effect, CustomerRegistered)
+    assert probe.deliver(EventId.new()) == 204
+    assert (probe.vendor.asked, probe.notes, probe.intent()) == (["call"], 1, "done")
 
 
 def test_what_is_undone_again_comes_again(probe: Probe) -> None:
