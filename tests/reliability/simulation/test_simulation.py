@@ -12,14 +12,15 @@ from shared.domains.customers.service import add_value
 from shared.domains.notifications.commands import Preference
 from shared.domains.notifications.model import Topic
 from shared.domains.notifications.store import prefer
-from shared.events.billing import InvoicePaid
-from shared.events.customers import CustomerUpdated
+from shared.events.billing import InvoiceChanged, InvoicePaid, InvoiceStatus
 from shared.events.messages import Channel
+from shared.kernel.ids import CustomerId
 from shared.kernel.work import Mirroring, Work
 from shared.runtime.agent import Agent
 from tests.reliability.simulation.ground import Ground, ground
 from tests.reliability.simulation.seeds import try_seed, weather
 
+pytestmark = pytest.mark.timeout(900)
 _EVENTS = 40
 
 
@@ -29,7 +30,6 @@ def stand() -> Iterator[Ground]:
         yield made
 
 
-@pytest.mark.timeout(900)
 def test_fifty_seeds_end_as_they_do_in_order() -> None:
     command = [sys.executable, "-m", "tests.reliability.simulation", "--seeds", "50"]
     played = subprocess.run(
@@ -41,7 +41,8 @@ def test_fifty_seeds_end_as_they_do_in_order() -> None:
 def _problems(stand: Ground, agent: Agent) -> set[str]:
     """The tables in which seeds ended otherwise with `agent` among the others."""
     with_agent = replace(stand, agents=stand.agents | {agent.name: agent})
-    found = [try_seed(with_agent, seed, _EVENTS, weather(seed, 5)).problems for seed in (1, 2)]
+    hows = {seed: weather(seed, 5, worst=True) for seed in (1, 2, 3)}
+    found = [try_seed(with_agent, seed, 80, how).problems for seed, how in hows.items()]
     return {problem.partition(":")[0] for problems in found for problem in problems}
 
 
@@ -58,9 +59,10 @@ def test_a_handler_that_repeats_itself_is_caught(stand: Ground) -> None:
 def test_a_handler_that_believes_the_latest_delivery_is_caught(stand: Ground) -> None:
     agent = Agent("gullible")
 
-    @agent.reacts(CustomerUpdated)
-    def preference_follows(event: CustomerUpdated, work: Work) -> None:
-        wanted = Preference(topic=Topic.NEWS, channel=Channel.EMAIL, wanted=event.version % 2 == 0)
-        prefer(event.customer_id, [wanted], work)
+    @agent.reacts(InvoiceChanged)
+    def preference_follows(event: InvoiceChanged, work: Work) -> None:
+        paid = event.status is InvoiceStatus.PAID
+        wanted = Preference(topic=Topic.NEWS, channel=Channel.EMAIL, wanted=paid)
+        prefer(CustomerId.derive(event.invoice_id, "payer"), [wanted], work)
 
     assert "preferences" in _problems(stand, agent)
