@@ -1,5 +1,6 @@
 """Play seeds in order and disturbed, and tell which of them ended otherwise than in order."""
 
+import multiprocessing
 import os
 import sys
 from argparse import BooleanOptionalAction, Namespace
@@ -7,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from functools import cache
+from multiprocessing.synchronize import Event
 from multiprocessing.util import Finalize
 
 from tests.reliability.command import add_seeds, asked, parser, positive, replay, run, seeds
@@ -14,6 +16,7 @@ from tests.reliability.simulation.ground import Ground, ground
 from tests.reliability.simulation.seeds import Outcome, shrunk, try_seed, weather
 
 _SHOWN = 8
+_over: Event | None = None
 
 
 @cache
@@ -25,7 +28,15 @@ def _ground() -> Ground:
     return made
 
 
+def _until(over: Event) -> None:
+    """For each worker process: what is waiting there already is not begun once it is over."""
+    global _over  # noqa: PLW0603 -- a process has one pool
+    _over = over
+
+
 def _tried(seed: int, chosen: Namespace) -> Outcome:
+    if _over is not None and _over.is_set():
+        raise KeyboardInterrupt
     how = weather(seed, chosen.copies, worst=chosen.worst)
     outcome = try_seed(_ground(), seed, chosen.events, how)
     if outcome.problems and chosen.shrink:
@@ -34,11 +45,18 @@ def _tried(seed: int, chosen: Namespace) -> Outcome:
 
 
 def _outcomes(numbers: Sequence[int], chosen: Namespace) -> Iterator[Outcome]:
-    """Every seed's, as they come."""
-    with ProcessPoolExecutor(min(chosen.workers, len(numbers))) as pool:
+    """Every seed's, as they come. When interrupted, no further one is begun."""
+    over = multiprocessing.Event()
+    workers = min(chosen.workers, len(numbers))
+    with ProcessPoolExecutor(workers, initializer=_until, initargs=(over,)) as pool:
         tried = [pool.submit(_tried, seed, chosen) for seed in numbers]
-        for one in as_completed(tried):
-            yield one.result()
+        try:
+            for one in as_completed(tried):
+                yield one.result()
+        except KeyboardInterrupt:
+            over.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _report(outcome: Outcome, chosen: Namespace) -> str:

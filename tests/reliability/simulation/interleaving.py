@@ -48,7 +48,10 @@ class Interleaving:
     def run(self, acts: Sequence[Callable[[], None]]) -> None:
         """Do all of it at the same time; raises the first error of a thread."""
         self._runners = [_Runner(act) for act in acts]
-        threads = [threading.Thread(target=self._live, args=(one,)) for one in self._runners]
+        # Daemons: who is interrupted leaves them waiting for turns that never come.
+        threads = [
+            threading.Thread(target=self._live, args=(one,), daemon=True) for one in self._runners
+        ]
         for thread in threads:
             thread.start()
         self._settle()
