@@ -44,7 +44,8 @@ format: setup ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-promises: $(PROOFS) ## Watch every promise hold: all proofs below, one after the other
+promises: ## Watch every promise hold: all proofs below, one after the other, whatever fails
+	$(MAKE) --keep-going $(PROOFS)
 
 crash: setup ## Kill a process at every step; what was lost or doubled (SEEDS=20)
 	$(BIN)/python -m tests.reliability.crash --seeds $(or $(SEEDS),20)
