@@ -38,12 +38,17 @@ def test_fifty_seeds_end_as_they_do_in_order() -> None:
     assert played.returncode == 0, played.stdout + played.stderr
 
 
-def _problems(stand: Ground, agent: Agent) -> set[str]:
-    """The tables in which seeds ended otherwise with `agent` among the others."""
+def _caught(stand: Ground, agent: Agent, table: str) -> bool:
+    """Whether one of a dozen seeds ends otherwise in `table` with `agent` among the others.
+
+    Which of them does is up to the threads, too: one alone may end well by chance.
+    """
     with_agent = replace(stand, agents=stand.agents | {agent.name: agent})
-    hows = {seed: weather(seed, 5, worst=True) for seed in (1, 2, 3)}
-    found = [try_seed(with_agent, seed, 80, how).problems for seed, how in hows.items()]
-    return {problem.partition(":")[0] for problems in found for problem in problems}
+    for seed in range(1, 13):
+        problems = try_seed(with_agent, seed, 80, weather(seed, 5, worst=True)).problems
+        if any(problem.startswith(f"{table}:") for problem in problems):
+            return True
+    return False
 
 
 def test_a_handler_that_repeats_itself_is_caught(stand: Ground) -> None:
@@ -53,7 +58,7 @@ def test_a_handler_that_repeats_itself_is_caught(stand: Ground) -> None:
         add_value(event.customer_id, event.amount, work)
 
     agent.mirrors("value_counts_again", Mirroring(count, lambda *_: None), InvoicePaid)
-    assert "lifetime values" in _problems(stand, agent)
+    assert _caught(stand, agent, "lifetime values")
 
 
 def test_a_handler_that_believes_the_latest_delivery_is_caught(stand: Ground) -> None:
@@ -65,4 +70,4 @@ def test_a_handler_that_believes_the_latest_delivery_is_caught(stand: Ground) ->
         wanted = Preference(topic=Topic.NEWS, channel=Channel.EMAIL, wanted=paid)
         prefer(CustomerId.derive(event.invoice_id, "payer"), [wanted], work)
 
-    assert "preferences" in _problems(stand, agent)
+    assert _caught(stand, agent, "preferences")
