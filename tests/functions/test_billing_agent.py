@@ -115,6 +115,31 @@ def test_why_an_attempt_failed_is_told_whichever_way_it_comes(site: Site) -> Non
     ]
 
 
+def _bare(invoice: dict[str, object], **changed: object) -> dict[str, object]:
+    """A webhook that says nothing but the invoice."""
+    version = invoice["resource_version"]
+    assert isinstance(version, int)
+    newer = invoice | {"resource_version": version + 1} | changed
+    return {"id": "ev_later", "event_type": "invoice_updated", "content": {"invoice": newer}}
+
+
+def test_a_later_report_keeps_the_known_reason_of_a_decline(site: Site) -> None:
+    invoice = site.begin(site.customer("stolen_card"))
+    site.sync()
+    site.bring([_bare(invoice)])
+    (row,) = site.rows("invoices")
+    assert (row["resource_version"], row["decline"]) == (invoice["resource_version"] + 1, "hard")
+
+
+def test_an_attempt_that_is_told_late_says_what_it_was_to_collect(site: Site) -> None:
+    ada = site.customer("insufficient_funds")
+    invoice = site.begin(ada)
+    paid = {"status": "paid", "amount_due": 0, "amount_paid": invoice["total"]}
+    site.bring([_bare(invoice, **paid)])
+    (fact,) = site.house.emitted("invoice.payment_failed")
+    assert fact["amount"]["amount"] == invoice["total"]
+
+
 def test_an_invoice_s_clinic_is_asked_for_where_the_webhook_does_not_say(site: Site) -> None:
     ada = site.customer()
     site.begin(ada)

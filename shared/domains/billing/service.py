@@ -83,7 +83,8 @@ def apply_invoice(report: InvoiceReport, declines: dict[str, Decline], work: Wor
     owner = report.subscription_id
     parent = subscription_id(owner, work.clinic_id) if owner else None
     reasons = [declines.get(failed.txn_id, Decline.SOFT) for failed in report.failures]
-    saved = store.save_invoice(row_id, parent, report, reasons[-1] if reasons else None, work)
+    latest = declines.get(report.failures[-1].txn_id) if reasons else None
+    saved = store.save_invoice(row_id, parent, report, latest, work)
     if saved is None:
         return False
     for fact in _facts(row_id, report, reasons, saved, work.clinic_id):

@@ -199,7 +199,10 @@ def save_invoice(
     decline: Decline | None,
     work: Work,
 ) -> Saved | None:
-    """Answers None when the report is not newer. Attempts are never forgotten again."""
+    """Answers None when the report is not newer. Attempts are never forgotten again.
+
+    `decline` is why the latest attempt was declined, None where the report does not say.
+    """
     failures = report.failures
     exhausted_at = work.now if report.dunning_status is Dunning.EXHAUSTED else None
     values = {

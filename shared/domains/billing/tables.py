@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    case,
     func,
     literal_column,
     or_,
@@ -155,6 +156,15 @@ def _stored(stored: ColumnElement[Any], _: Any) -> ColumnElement[Any]:
     return stored
 
 
+def _explained(stored: Any, reported: Any) -> ColumnElement[Any]:
+    """Why the latest attempt was declined: a report that does not say keeps what is known of it.
+
+    Of a new attempt whose reason the provider does not have any more, nothing is known.
+    """
+    same = reported.table.c.attempts <= stored.table.c.attempts
+    return func.coalesce(reported, case((same, stored)))
+
+
 SAVE_ACCOUNT = _if_newer(accounts, "customer_id").returning(
     accounts.c.payment_source, *_old("customer_id", "payment_source")
 )
@@ -174,6 +184,7 @@ SAVE_INVOICE = _if_newer(
     version=_next,
     paid_told=or_,
     attempts=func.greatest,
+    decline=_explained,
     safety_retry=_stored,
     method_retry=_stored,
     exhausted_at=func.coalesce,
