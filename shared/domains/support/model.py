@@ -99,10 +99,14 @@ def note(event: InvoiceFact) -> Note:
 
 
 def told(ticket: Ticket, outcome: Told) -> Ticket:
-    """The ticket after something was told; a solved one stays solved."""
+    """The ticket after something was told; a solved one stays solved.
+
+    One that was never opened, because its invoice was settled first, has no number.
+    """
     solved = outcome.solved or ticket.status is TicketStatus.SOLVED
     status = TicketStatus.SOLVED if solved else TicketStatus.OPEN
-    return replace(ticket, vendor_id=outcome.number, status=status, version=ticket.version + 1)
+    number = outcome.number or ticket.vendor_id
+    return replace(ticket, vendor_id=number, status=status, version=ticket.version + 1)
 
 
 def subject(ticket: Ticket) -> str:

@@ -80,13 +80,13 @@ def payment_ticket(customers: Customers, invoices: Invoices) -> Effect[Telling, 
 
     def done(told: Told, event: InvoiceFact, work: Work) -> None:
         ticket = store.ticket_of(event.invoice_id, work)
-        if ticket is None or told.number is None:
+        if ticket is None or (told.number is None and not told.solved):
             return
         if not told.solved and invoices.is_settled(event.invoice_id, work):
             # Its payment may have found no ticket to solve yet: say this again, now as settled.
             raise OutcomeUnknown("support desk", "the invoice was settled meanwhile")
         store.save_ticket(model.told(ticket, told), work)
-        if ticket.vendor_id is None:
+        if told.number is not None and ticket.vendor_id is None:
             work.emit(
                 TicketOpened(
                     clinic_id=work.clinic_id, ticket_id=ticket.id, customer_id=ticket.customer_id

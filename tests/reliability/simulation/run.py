@@ -117,7 +117,7 @@ class Run:
         """A UUIDv7 of virtual time and the running task's lots."""
         task = tasks.current()
         assert task is not None, "ids are made in tasks alone"
-        milliseconds = int(self.agenda.now.timestamp() * 1000)
+        milliseconds = int((task.since or self.agenda.now).timestamp() * 1000)
         some = task.lots
         return (
             milliseconds << 80 | 7 << 76 | some.getrandbits(12) << 64 | 2 << 62
@@ -144,9 +144,16 @@ class Run:
         turns.run([job.act for job in crowd])
         self.waits += turns.waits
 
-    def perform(self, name: str, some: Random, act: Callable[[], Any], dies_on: str = "") -> Any:
+    def perform(
+        self,
+        name: str,
+        some: Random,
+        act: Callable[[], Any],
+        dies_on: str = "",
+        since: datetime | None = None,
+    ) -> Any:
         """Run the product's code as a task; None if its process died on the way."""
-        task = Task(name, some, self._wait, faults=self.weather.faults)
+        task = Task(name, some, self._wait, faults=self.weather.faults, since=since)
         fate = lots(self.seed, "fate", name)
         if fate.random() < self.weather.deaths:
             task.dies_among = dies_on or fate.choice((":", ":", "commit:", STATEMENT))
@@ -168,9 +175,9 @@ class Run:
         """Something a person does. If the process dies before it is committed, they try again."""
         point = lots(self.seed, "answer", name).choice(("before", "after"))
         deaths = self.deaths
-        self.perform(name, lots(self.seed, name), act, f"work.commit:{point}")
+        self.perform(name, lots(self.seed, name), act, f"work.commit:{point}", OPENS)
         if self.deaths > deaths and point == "before":
-            self.perform(f"{name} again", lots(self.seed, name), act, "work.commit:after")
+            self.perform(f"{name} again", lots(self.seed, name), act, "work.commit:after", OPENS)
         self._timers_soon()
 
     def _wait(self, time: timedelta) -> None:

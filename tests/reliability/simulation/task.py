@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 from shared.platform.steps import Step
@@ -32,6 +32,8 @@ class Task:
     """Which points count: those whose names have this in them."""
     faults: float = 0.0
     """The share of vendor calls that fail in one way or another."""
+    since: datetime | None = None
+    """The instant its ids show, where they must be the same in every run."""
     exposed: bool = False
     """Whether an intent is leased and the vendor has not acted yet."""
 
