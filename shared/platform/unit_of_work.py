@@ -82,7 +82,8 @@ class Transaction:
             yield
         finally:
             self._clinic_id = outer
-            postgres.lead(self.connection, postgres.tenant_statement(outer))
+            if not self.connection.invalidated:  # asking a lost one anything would hide its loss
+                postgres.lead(self.connection, postgres.tenant_statement(outer))
 
 
 def sql(work: Work) -> Connection:
