@@ -6,8 +6,6 @@ asks, so that the receiver takes little of the machine while others are measured
 
 import json
 import os
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from bench.servers import started
 
 _PATIENCE = 30
 _OF_REQUESTS = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
@@ -62,16 +62,8 @@ class Receiver:
 @contextmanager
 def receiver() -> Iterator[Receiver]:
     """A receiver in a process of its own, until the block ends."""
-    command = [sys.executable, "-m", __name__]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield Receiver(f"http://127.0.0.1:{int(process.stdout.readline())}")
-    finally:
-        process.terminate()
-        process.wait(10)
-        if process.stdout is not None:
-            process.stdout.close()
+    with started(__name__) as address:
+        yield Receiver(address)
 
 
 class _Handler(BaseHTTPRequestHandler):

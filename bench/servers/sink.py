@@ -1,12 +1,12 @@
 """A receiver of pushes that answers 204 to everything; a GET answers how many came."""
 
 import asyncio
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from bench.servers import started
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,8 @@ class Sink:
 @contextmanager
 def sink() -> Iterator[Sink]:
     """A receiver in a process of its own, until the block ends."""
-    command = [sys.executable, "-m", __name__]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield Sink(f"http://127.0.0.1:{int(process.stdout.readline())}/")
-    finally:
-        process.terminate()
-        process.wait(10)
-        if process.stdout is not None:
-            process.stdout.close()
+    with started(__name__) as address:
+        yield Sink(f"{address}/")
 
 
 class _Receiver(asyncio.Protocol):

@@ -3,8 +3,9 @@
 import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import FrameType
+from typing import Protocol
 
 _INTERRUPTED = 130
 
@@ -41,6 +42,15 @@ def add_seeds(options: ArgumentParser, count: int) -> None:
     options.add_argument("--seed", type=int, help="this one alone")
 
 
+def add_load(options: ArgumentParser) -> None:
+    """The options of a proof that plays once, under load."""
+    options.add_argument("--seed", type=int, default=7, help="of the traffic; 7 if not")
+    options.add_argument("--customers", type=positive, default=40, help="40 if not")
+    options.add_argument(
+        "--workers", type=positive, default=4, help="portals that call at once; 4 if not"
+    )
+
+
 def seeds(chosen: Namespace) -> Sequence[int]:
     """What was asked for by the options of `add_seeds`."""
     if chosen.seed is not None:
@@ -59,6 +69,25 @@ def asked(options: ArgumentParser) -> Namespace:
 def replay(proof: str, seed: int, options: str = "") -> str:
     """The command that plays a seed again."""
     return f".venv/bin/python -m tests.reliability.{proof} --seed {seed} {options}".rstrip()
+
+
+class Outcome(Protocol):
+    """What a proof under load found."""
+
+    @property
+    def kept(self) -> bool: ...
+
+    def lines(self) -> Iterable[str]: ...
+
+
+def told(proof: str, outcome: Outcome, chosen: Namespace, more: str) -> int:
+    """Show what was found, and where it broke how to play it again; the exit status."""
+    sys.stdout.writelines(f"{line}\n" for line in outcome.lines())
+    if outcome.kept:
+        return 0
+    load = f"--customers {chosen.customers} --workers {chosen.workers}"
+    sys.stdout.write(f"again: {replay(proof, chosen.seed, f'{load} {more}')}\n")
+    return 1
 
 
 def run(main: Callable[[], int]) -> None:

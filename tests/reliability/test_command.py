@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.command import add_seeds, parser, positive, replay, seeds, some_of
+from tests.reliability.command import (
+    add_load,
+    add_seeds,
+    parser,
+    positive,
+    replay,
+    seeds,
+    some_of,
+    told,
+)
 
 PROOFS = sorted(page.parent.name for page in Path(__file__).parent.glob("*/__main__.py"))
 
@@ -22,9 +31,9 @@ def test_every_proof_has_one_way_to_say_a_seed(
     monkeypatch.setattr(sys, "argv", [proof, "--help"])
     with pytest.raises(SystemExit):
         main()
-    told = capsys.readouterr().out
-    assert told.startswith(f"usage: python -m tests.reliability.{proof} ")
-    assert "--seed SEED" in told
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: python -m tests.reliability.{proof} ")
+    assert "--seed SEED" in shown
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", ""])
@@ -85,3 +94,21 @@ run(main)
         _, told = played.communicate(timeout=20)
     assert (played.returncode, told) == (130, b"interrupted: nothing is proven\n")
     assert list(tmp_path.iterdir()) == [place]
+
+
+class _Broken:
+    kept = False
+
+    def lines(self) -> list[str]:
+        return ["writes 3, 1 missing"]
+
+
+def test_a_broken_proof_under_load_fails_and_says_how_to_play_it_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = parser("database_kill", "")
+    add_load(options)
+    assert told("database_kill", _Broken(), options.parse_args(["--seed", "9"]), "--kills 2") == 1
+    said, again = capsys.readouterr().out.splitlines()
+    assert said == "writes 3, 1 missing"
+    assert again.endswith("database_kill --seed 9 --customers 40 --workers 4 --kills 2")
